@@ -1,0 +1,290 @@
+"""Many versions of a key into one row: the ranking of contract §3, whatever the order of arrival.
+
+After `merge_kind` the stage of a kind holds one row for every key to be written, and the temporary table
+`replaced_<kind>` the keys whose row in the warehouse gives way. Versions of the few keys that have several stay in
+`state.versions_<kind>`, for a version that lost may fill what a later one lacks.
+
+Belongs here: duplicates, ranking, merging, conflicts between orgs. Does not belong here: what follows from a record for
+other rows (derive.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analytics_pipeline import schema, state
+from analytics_pipeline.load.stage import extra_columns, log_field, record_columns, stage_table
+
+if TYPE_CHECKING:
+    import duckdb
+
+FINAL_STATES = {
+    "run": "status IN ('succeeded', 'failed', 'cancelled')",
+    "job": "state IN ('completed', 'failed', 'cancelled')",
+    "call": "(status IS NOT NULL OR ended_at IS NOT NULL)",
+    "support_session": "status IN ('resolved', 'escalated', 'abandoned')",
+    "flow_proposal": "status <> 'pending'",
+}
+"""When a record counts as finished (contract §3); kinds not named here have no such state."""
+WINNER_ONLY = ("resolved_at", "error_type", "error_message")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A staged record that names another org than the one that holds its key or its run."""
+
+    source_file: str
+    file_number: int
+    line: int | None
+    rowid: int
+    kind: str
+    reason: str
+
+
+def value_columns(kind: str) -> list[str]:
+    """Everything a version states: record columns, what was read off the input, attributes."""
+    return [*(column.name for column in record_columns(kind)), *extra_columns(kind), "attributes"]
+
+
+def key_columns(kind: str) -> tuple[str, ...]:
+    """The key of a record kind (contract §3)."""
+    return schema.records()[kind].grain
+
+
+def merge_kind(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
+    """Leave one staged row a key, merged with what the warehouse holds of it; count copies in `staged_copies`."""
+    keys = ", ".join(key_columns(kind))
+    table, stage = schema.records()[kind].name, stage_table(kind)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE replaced_{kind} AS SELECT {keys} FROM {table} "
+        f"WHERE {_in(kind, f'SELECT {keys} FROM {stage}')}"
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE contested AS SELECT {keys} FROM replaced_{kind} "
+        f"UNION SELECT {keys} FROM {stage} GROUP BY {keys} HAVING count(*) > 1"
+    )
+    if not _count(connection, "contested"):
+        return
+    _collect_candidates(connection, kind)
+    _count_copies(connection, kind)
+    connection.execute(f"DELETE FROM {stage} WHERE {_in(kind, f'SELECT {keys} FROM contested')}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE changed AS SELECT DISTINCT {keys} FROM candidates WHERE is_new"
+    )
+    connection.execute(f"DELETE FROM replaced_{kind} WHERE NOT ({_in(kind, f'SELECT {keys} FROM changed')})")
+    connection.execute(f"DELETE FROM candidates WHERE NOT ({_in(kind, f'SELECT {keys} FROM changed')})")
+    if not _count(connection, "changed"):
+        return
+    _rank(connection, kind)
+    _keep_versions(connection, kind)
+    _insert_merged(connection, kind)
+
+
+def held_versions(kind: str) -> str:
+    """SQL of the versions that the warehouse holds of the contested keys."""
+    table, versions = schema.records()[kind].name, state.versions_table(kind)
+    keys = ", ".join(key_columns(kind))
+    values = ", ".join(value_columns(kind))
+    implied = "AND source IS DISTINCT FROM 'implied'" if kind == "run" else ""
+    return (
+        f"SELECT {values}, source, source_file FROM {versions} WHERE {_in(kind, f'SELECT {keys} FROM contested')} "
+        f"UNION ALL SELECT {_row_as_version(kind)}, source, source_file FROM {table} "
+        f"WHERE {_in(kind, f'SELECT {keys} FROM replaced_{kind}')} {implied} "
+        f"AND NOT ({_in(kind, f'SELECT {keys} FROM {versions}')})"
+    )
+
+
+def _row_as_version(kind: str) -> str:
+    """The columns of a row with one version, as that version stated them."""
+    parts = [c.name for c in record_columns(kind) if c.name.endswith("_tokens") and c.name != "total_tokens"]
+    unknown = " AND ".join(f"{part} IS NULL" for part in parts)
+    return ", ".join(
+        f"CASE WHEN {unknown} THEN total_tokens END AS total_tokens" if name == "total_tokens" and parts else name
+        for name in value_columns(kind)
+    )
+
+
+def _collect_candidates(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
+    """Every different version of the contested keys; `is_new` marks those the warehouse does not hold."""
+    keys = ", ".join(key_columns(kind))
+    names = value_columns(kind)
+    values = ", ".join(names)
+    digest = "hash(" + ", ".join(f"CAST({name} AS VARCHAR)" for name in names) + ")"
+    firsts = ", ".join(f"any_value({name}) AS {name}" for name in names if name not in key_columns(kind))
+    connection.execute(
+        f"""
+CREATE OR REPLACE TEMP TABLE candidates AS
+SELECT {keys}, {firsts}, digest, arg_min(source, origin) AS source, arg_min(source_file, origin) AS source_file,
+  min(origin) > 0 AS is_new, count(*) FILTER (WHERE origin > 0) AS times_staged, bool_or(clock_skew) AS clock_skew
+FROM (
+  SELECT *, {digest} AS digest FROM (
+    SELECT *, 0 AS origin, false AS clock_skew FROM ({held_versions(kind)})
+    UNION ALL
+    SELECT {values}, source, source_file, rowid + 1 AS origin, clock_skew FROM {stage_table(kind)}
+    WHERE {_in(kind, f"SELECT {keys} FROM contested")}
+  )
+)
+GROUP BY {keys}, digest"""
+    )
+
+
+def _count_copies(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
+    """Remember how many staged rows brought nothing new, by source and org."""
+    org = _org_expression(kind)
+    connection.execute(
+        f"INSERT INTO staged_copies SELECT '{kind}', source, {org}, sum(times_staged - CAST(is_new AS INTEGER)) "
+        f"FROM candidates WHERE times_staged > 0 GROUP BY ALL"
+    )
+
+
+def _org_expression(kind: str) -> str:
+    return next((column.name for column in record_columns(kind) if log_field(column) == "org_id"), "NULL")
+
+
+def _rank(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
+    """Number the candidates of each key, the best 1 (contract §3)."""
+    keys = ", ".join(key_columns(kind))
+    finished = FINAL_STATES.get(kind, "true")
+    ended = schema.records()[kind].ended or "CAST(NULL AS TIMESTAMP)"
+    connection.execute(
+        f"""
+CREATE OR REPLACE TEMP TABLE ranked AS
+SELECT *, row_number() OVER (PARTITION BY {keys} ORDER BY
+    CASE WHEN all_updated THEN updated_at END DESC NULLS LAST, {finished} DESC, updated_at DESC NULLS LAST,
+    {_tokens(kind)} DESC, {ended} DESC NULLS LAST, {_sorted_json(kind)} DESC) AS rank
+FROM (SELECT *, bool_and(updated_at IS NOT NULL) OVER (PARTITION BY {keys}) AS all_updated FROM candidates)"""
+    )
+
+
+def _token_columns(kind: str) -> list[str]:
+    return [column.name for column in record_columns(kind) if column.name.endswith("_tokens")] if kind == "call" else []
+
+
+def _tokens(kind: str) -> str:
+    return " + ".join(f"coalesce({name}, 0)" for name in _token_columns(kind)) or "0"
+
+
+def _sorted_json(kind: str) -> str:
+    """The record as JSON with sorted keys and nothing unknown, times in UTC: the last tie-break."""
+    fields = sorted([(log_field(column), column.name) for column in record_columns(kind)] + [("attributes",) * 2])
+    packed = ", ".join(f'"{name}" := {column}' for name, column in fields)
+    return f"CAST(json_merge_patch('{{}}', to_json(struct_pack({packed}))) AS VARCHAR)"
+
+
+def _keep_versions(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
+    keys = ", ".join(key_columns(kind))
+    versions = state.versions_table(kind)
+    values = ", ".join([*value_columns(kind), "source", "source_file"])
+    connection.execute(f"DELETE FROM {versions} WHERE {_in(kind, f'SELECT {keys} FROM changed')}")
+    connection.execute(
+        f"INSERT INTO {versions} BY NAME SELECT {values} FROM ranked "
+        f"WHERE {_in(kind, f'SELECT {keys} FROM ranked WHERE rank > 1')}"
+    )
+
+
+def _insert_merged(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
+    """Put the merged row of every changed key back into the stage."""
+    keys = key_columns(kind)
+    by_rule = {name: f"arg_min({name}, rank)" for name in value_columns(kind) if name not in keys}
+    by_rule |= {name: f"any_value({name}) FILTER (WHERE rank = 1)" for name in WINNER_ONLY if name in by_rule}
+    tokens = _token_columns(kind)
+    if tokens:
+        by_rule |= {name: f"any_value({name}) FILTER (WHERE rank = token_rank)" for name in tokens}
+        by_rule["cost_reported"] = (
+            "coalesce(any_value(cost_reported) FILTER (WHERE rank = token_rank), "
+            "arg_min(cost_reported, rank) FILTER (WHERE NOT has_tokens))"
+        )
+    by_rule["attributes"] = "any_value(merged_attributes)"
+    selected = ", ".join(f"{rule} AS {name}" for name, rule in by_rule.items())
+    has_tokens = " OR ".join(f"{name} IS NOT NULL" for name in tokens) or "false"
+    partition = ", ".join(f"r.{key}" for key in keys)
+    same_key = " AND ".join(f"a.{key} = r.{key}" for key in keys)
+    connection.execute(
+        f"""
+CREATE OR REPLACE TEMP TABLE merged AS
+SELECT {", ".join(keys)}, {selected}, arg_min(source, rank) AS source, arg_min(source_file, rank) AS source_file,
+  bool_or(clock_skew AND is_new) AS clock_skew
+FROM (
+  SELECT r.*, {has_tokens} AS has_tokens, a.merged_attributes,
+    min(CASE WHEN {has_tokens} THEN rank END) OVER (PARTITION BY {partition}) AS token_rank
+  FROM ranked r LEFT JOIN ({_merged_attributes(kind)}) a ON {same_key}
+)
+GROUP BY {", ".join(keys)}"""
+    )
+    ended = schema.records()[kind].ended
+    if ended and "duration_ms" in by_rule:
+        _align_duration(connection, schema.records()[kind].start or "", ended)
+    connection.execute(f"INSERT INTO {stage_table(kind)} BY NAME SELECT * FROM merged")
+
+
+def _align_duration(connection: duckdb.DuckDBPyConnection, start: str, ended: str) -> None:
+    """Start and end may come from different versions: the duration follows, an end before the start is unknown."""
+    connection.execute(
+        f"UPDATE merged SET {ended} = CASE WHEN {ended} >= {start} THEN {ended} END, duration_ms = "
+        f"CASE WHEN {ended} >= {start} THEN (epoch_us({ended}) - epoch_us({start})) / 1000.0 END"
+    )
+
+
+def _merged_attributes(kind: str) -> str:
+    """SQL: per key, each attribute from the best version that knows it."""
+    keys = ", ".join(key_columns(kind))
+    pointer = "'/' || replace(replace(name, '~', '~0'), '/', '~1')"
+    return f"""
+  SELECT {keys}, to_json(map_from_entries(list(row(name, value) ORDER BY name))) AS merged_attributes FROM (
+    SELECT {keys}, name, arg_min(json_extract(attributes, {pointer}), rank) AS value
+    FROM (SELECT {keys}, rank, attributes, unnest(json_keys(attributes)) AS name FROM ranked WHERE attributes IS NOT NULL)
+    GROUP BY {keys}, name
+  ) GROUP BY {keys}"""
+
+
+def drop_foreign(connection: duckdb.DuckDBPyConnection, kind: str) -> list[Conflict]:
+    """Take out staged records whose key, or whose run, another org's record holds; the one loaded first stays.
+
+    Only records that name different orgs conflict, so nothing is done where no more than one org is named.
+    """
+    org = _org_expression(kind)
+    if org == "NULL":
+        return []
+    stage, table = stage_table(kind), schema.records()[kind].name
+    keys = ", ".join(key_columns(kind))
+    named = connection.execute(
+        f"SELECT count(DISTINCT {org}) FROM (SELECT {org} FROM {stage} UNION ALL SELECT {org} FROM {table} "
+        f"WHERE {_in(kind, f'SELECT {keys} FROM {stage}')})"
+    ).fetchone()
+    if named is None or named[0] < 2:
+        return []
+    connection.execute(
+        f"""
+CREATE OR REPLACE TEMP TABLE foreign_rows AS
+SELECT s.rowid AS row, s.source_file, s.file_number, s.line, s.{org} AS org, h.org AS holder
+FROM {stage} s JOIN (
+  SELECT {keys}, arg_min({org}, origin) AS org FROM (
+    SELECT {keys}, {org}, -1 AS origin FROM {table} UNION ALL SELECT {keys}, {org}, rowid AS origin FROM {stage}
+  ) WHERE {org} IS NOT NULL GROUP BY {keys}
+) h ON {" AND ".join(f"s.{key} = h.{key}" for key in key_columns(kind))}
+WHERE s.{org} <> h.org"""
+    )
+    return take_conflicts(connection, kind, f"{key_columns(kind)[0]}: held by a record of org")
+
+
+def take_conflicts(connection: duckdb.DuckDBPyConnection, kind: str, what: str) -> list[Conflict]:
+    """Delete the staged rows listed in `foreign_rows` and describe them."""
+    found = connection.execute(
+        "SELECT source_file, file_number, line, row, org, holder FROM foreign_rows ORDER BY row"
+    ).fetchall()
+    connection.execute(f"DELETE FROM {stage_table(kind)} WHERE rowid IN (SELECT row FROM foreign_rows)")
+    return [
+        Conflict(path, number, line, row, kind, f"{what} '{holder}', this one names '{org}'")
+        for path, number, line, row, org, holder in found
+    ]
+
+
+def _in(kind: str, subquery: str) -> str:
+    keys = ", ".join(key_columns(kind))
+    return f"({keys}) IN ({subquery})" if len(key_columns(kind)) > 1 else f"{keys} IN ({subquery})"
+
+
+def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    return int(row[0]) if row else 0

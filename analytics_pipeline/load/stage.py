@@ -1,0 +1,471 @@
+"""Lines into typed rows: one temporary stage table a record kind, checked before anything is merged.
+
+Two ways lead into a stage. Plain canonical lines are typed and checked by DuckDB in bulk; the checks there are stricter
+than the contract, so that what passes is surely right. Every other line (unusual times, unknown shapes, several objects,
+broken bytes) and every record of a foreign format goes through `records.normalise`, the authority on what is valid.
+
+Belongs here: reading, typing, rejecting. Does not belong here: what is already in the warehouse (merge.py).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from analytics_pipeline import records, schema
+from analytics_pipeline.partitions import to_naive_utc
+
+if TYPE_CHECKING:
+    import duckdb
+
+RAW_LIMIT = 10_000
+"""Characters of a rejected line that are kept."""
+DEFAULT_OBJECT_SIZE = 16 * 1024 * 1024
+"""DuckDB's own limit for a line; more is asked for only where a file has such a line (it sets the read buffers)."""
+_INSTANT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)"
+_EPOCH_SECONDS = r"\d{9,10}(\.\d{1,6})?"
+_EPOCH_MILLISECONDS = r"\d{12,13}(\.\d{1,3})?"
+_TRAILING_COMMA = r",\s*[}\]]"
+_NOT_A_NUMBER = r"[:,\[]\s*-?([Nn][Aa][Nn]|[Ii][Nn][Ff])"
+"""Commas and literals that DuckDB's parser lets pass and JSON does not know."""
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What the rows of one file have in common."""
+
+    number: int
+    path: str
+    format: str
+    now: datetime
+    timezone: ZoneInfo | None = None
+    org_id: str | None = None
+    project: str | None = None
+
+
+@dataclass
+class Rejection:
+    """One line that did not load."""
+
+    source_file: str
+    line_number: int
+    reason: str
+    raw: str
+
+
+@dataclass
+class Staged:
+    """What staging one file came to."""
+
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+def stage_table(kind: str) -> str:
+    """The temporary table that holds the staged records of a kind."""
+    return f"stage_{kind}"
+
+
+@cache
+def record_columns(kind: str) -> tuple[schema.Column, ...]:
+    """The columns of a kind's log table that its records state, in table order."""
+    return tuple(column for column in schema.records()[kind].columns if column.field)
+
+
+def log_field(column: schema.Column) -> str:
+    """The name under which the log states a column."""
+    return column.source_field or column.name
+
+
+def create_stages(connection: duckdb.DuckDBPyConnection) -> None:
+    """Empty stage tables for every record kind."""
+    for kind in schema.records():
+        columns = ", ".join(f"{column.name} {column.type}" for column in record_columns(kind))
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {stage_table(kind)} ({columns}, {_extra_definition(kind)} attributes JSON, "
+            "input VARCHAR, source VARCHAR, source_file VARCHAR, file_number INTEGER, line BIGINT, clock_skew BOOLEAN, leftover VARCHAR)"
+        )
+
+
+def _extra(kind: str) -> tuple[tuple[str, str], ...]:
+    """Columns read off a run's input, which is itself not kept in the warehouse."""
+    if kind != "run":
+        return ()
+    return (("input_depth", "BIGINT"), ("input_items", "BIGINT"), ("input_fingerprint", "VARCHAR"))
+
+
+def extra_columns(kind: str) -> tuple[str, ...]:
+    """Names of the columns that a stage holds beyond what the record states."""
+    return tuple(name for name, _ in _extra(kind))
+
+
+def _extra_definition(kind: str) -> str:
+    return "".join(f"{name} {kind_type}, " for name, kind_type in _extra(kind))
+
+
+# --- the bulk path -------------------------------------------------------------------------------------------------
+
+
+def stage_canonical(
+    connection: duckdb.DuckDBPyConnection,
+    data: Path,
+    info: FileInfo,
+    *,
+    first_kind: str,
+    object_size: int = DEFAULT_OBJECT_SIZE,
+    drop_last: bool = False,
+    read_line: Callable[[list[int]], Iterator[tuple[int, int, bytes]]],
+) -> Staged:
+    """Stage a file of canonical JSON Lines.
+
+    Args:
+        connection: The warehouse, inside its transaction.
+        data: Unpacked lines to read, from the first to the last byte.
+        info: What the rows have in common.
+        first_kind: The commonest kind, which is typed in the pass over the file; the rest follow from what it left.
+        object_size: The longest line in bytes.
+        drop_last: Whether the last line is not whole yet and must be left for the next reading.
+        read_line: Gives (ordinal, physical line number, bytes) for ordinals of non-blank lines, from 1.
+    """
+    table = stage_table(first_kind)
+    base = _next_rowid(connection, table)
+    source = (
+        f"read_ndjson_objects('{_quoted(data)}', ignore_errors=true, maximum_object_size={object_size}, "
+        "compression='uncompressed')"
+    )
+    connection.execute(_bulk_insert(first_kind, source, info, line="NULL"))
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE rest AS "
+        f"SELECT rowid - {base} + 1 AS line, leftover AS json FROM {table} WHERE rowid >= {base} AND leftover IS NOT NULL"
+    )
+    total = _next_rowid(connection, table) - base
+    connection.execute(f"DELETE FROM {table} WHERE rowid >= {base} AND leftover IS NOT NULL")
+    if drop_last:
+        connection.execute("DELETE FROM rest WHERE line = ?", [total])
+    for kind in _kinds_in_rest(connection, exclude=first_kind):
+        _stage_rest(connection, kind, info)
+    _measure_inputs(connection)
+    return _stage_unusual(connection, info, read_line)
+
+
+def _measure_inputs(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take the measures of the staged inputs, and drop the inputs."""
+    import orjson
+
+    rows = connection.execute("SELECT rowid, input FROM stage_run WHERE input IS NOT NULL").fetchall()
+    if not rows:
+        return
+    names = ("input_chars", *extra_columns("run"))
+    with tempfile.NamedTemporaryFile("wb") as file:
+        for row, text in rows:
+            measures = records.measure(orjson.loads(text))
+            file.write(orjson.dumps([row, *(measures.get(name) for name in names)]) + b"\n")
+        file.flush()
+        values = ", ".join(f"{name} = m.{name}" for name in names)
+        connection.execute(
+            f"UPDATE stage_run SET {values}, input = NULL FROM (SELECT CAST(json[0] AS BIGINT) AS row, "
+            "CAST(json[1] AS BIGINT) AS input_chars, CAST(json[2] AS BIGINT) AS input_depth, "
+            "CAST(json[3] AS BIGINT) AS input_items, json ->> 4 AS input_fingerprint "
+            f"FROM read_ndjson_objects('{_quoted(file.name)}')) m WHERE stage_run.rowid = m.row"
+        )
+
+
+def _kinds_in_rest(connection: duckdb.DuckDBPyConnection, exclude: str) -> list[str]:
+    found = connection.execute(
+        "SELECT DISTINCT json ->> '$.record' FROM rest WHERE json <> '' AND json NOT LIKE '[%'"
+    ).fetchall()
+    return [kind for (kind,) in found if kind in schema.records() and kind != exclude]
+
+
+def _stage_rest(connection: duckdb.DuckDBPyConnection, kind: str, info: FileInfo) -> None:
+    """Type the leftovers of another kind; what is not plain stays in `rest`."""
+    table = stage_table(kind)
+    source = "(SELECT line, CAST(json AS JSON) AS json FROM rest WHERE json <> '' AND json NOT LIKE '[%' " + (
+        f"AND (json ->> '$.record') = '{kind}')"
+    )
+    connection.execute(_bulk_insert(kind, source, info, line="line"))
+    connection.execute(
+        f"DELETE FROM rest WHERE line IN (SELECT line FROM {table} WHERE file_number = {info.number} AND leftover IS NULL)"
+    )
+    connection.execute(f"DELETE FROM {table} WHERE leftover IS NOT NULL")
+
+
+def _stage_unusual(
+    connection: duckdb.DuckDBPyConnection,
+    info: FileInfo,
+    read_line: Callable[[list[int]], Iterator[tuple[int, int, bytes]]],
+) -> Staged:
+    """Hand every line that the bulk checks did not pass to the validator."""
+    ordinals = [ordinal for (ordinal,) in connection.execute("SELECT line FROM rest ORDER BY line").fetchall()]
+    if not ordinals:
+        return Staged()
+    return stage_objects(connection, _parsed(read_line(ordinals)), info)
+
+
+def _parsed(lines: Iterable[tuple[int, int, bytes]]) -> Iterator[tuple[int, object, bytes]]:
+    """(physical line number, object or Reject, raw) for each object on the lines."""
+    for _, number, raw in lines:
+        try:
+            objects = records.parse_line(raw)
+        except records.Reject as reject:
+            yield number, reject, raw
+            continue
+        for found in objects:
+            yield number, found, raw
+
+
+def stage_objects(
+    connection: duckdb.DuckDBPyConnection,
+    objects: Iterable[tuple[int, object, bytes | str]],
+    info: FileInfo,
+) -> Staged:
+    """Validate records one by one and stage those that are valid.
+
+    `objects` gives (line number, canonical record or Reject, the raw line); foreign formats and unusual canonical lines
+    come this way.
+    """
+    import orjson
+
+    staged = Staged()
+    with tempfile.TemporaryDirectory() as folder:
+        files: dict[str, Any] = {}
+        try:
+            for number, found, raw in objects:
+                try:
+                    if isinstance(found, records.Reject):
+                        raise found
+                    normal = records.normalise(
+                        found, now=info.now, timezone=info.timezone, org_id=info.org_id, project=info.project
+                    )
+                except records.Reject as reject:
+                    staged.rejections.append(Rejection(info.path, number, str(reject), shown(raw)))
+                    continue
+                if normal.kind not in files:
+                    files[normal.kind] = (Path(folder) / normal.kind).open("wb")
+                row = {**normal.row, "attributes": normal.attributes, "line": number, "clock_skew": normal.clock_skew}
+                files[normal.kind].write(orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE))
+        finally:
+            for file in files.values():
+                file.close()
+        for kind in files:
+            _insert_normalised(connection, kind, Path(folder) / kind, info)
+    return staged
+
+
+def _insert_normalised(connection: duckdb.DuckDBPyConnection, kind: str, file: Path, info: FileInfo) -> None:
+    types = {column.name: _carried(column.type) for column in record_columns(kind)}
+    types |= {**dict(_extra(kind)), "attributes": "VARCHAR", "line": "BIGINT", "clock_skew": "BOOLEAN"}
+    columns = ", ".join(f"{name}: '{kind_type}'" for name, kind_type in types.items())
+    selected = ", ".join(types)
+    connection.execute(
+        f"INSERT INTO {stage_table(kind)} BY NAME SELECT {selected}, '{_quoted(info.format)}' AS source, "
+        f"'{_quoted(info.path)}' AS source_file, {info.number} AS file_number "
+        f"FROM read_json('{_quoted(file)}', format='newline_delimited', columns={{{columns}}}, "
+        "maximum_object_size=268435456)"
+    )
+
+
+def _carried(kind_type: str) -> str:
+    """The type in which a value crosses from Python: text where a JSON number would lose digits."""
+    return "VARCHAR" if kind_type.startswith("DECIMAL") or kind_type == "JSON" else kind_type
+
+
+def shown(raw: bytes | str) -> str:
+    """A rejected line as text, cut to what is kept."""
+    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
+    return text.rstrip("\r\n")[:RAW_LIMIT].replace("\x00", "\\x00")
+
+
+def _next_rowid(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    row = connection.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {table}").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _quoted(text: object) -> str:
+    return str(text).replace("'", "''")
+
+
+# --- the SQL of the bulk path: made from schema.py, so that a field is named once ------------------------------------
+
+
+def _bulk_insert(kind: str, source: str, info: FileInfo, *, line: str) -> str:
+    """Insert the rows of `source` (a column `json`) into a kind's stage; a row that is not plain has `leftover`."""
+    columns = record_columns(kind)
+    names = ", ".join([*(column.name for column in columns), *extra_columns(kind)])
+    values = ",\n  ".join([*(_stored(kind, column, info) for column in columns), *(_extra_value(kind))])
+    plain = " AND ".join(f"({check})" for check in _checks(kind, info))
+    keys = [*_log_fields(kind), "record", *(("input",) if kind == "run" else ())]
+    shape = ", ".join(f'"{key}": "{"JSON" if key == "input" else "VARCHAR"}"' for key in keys)
+    known = " + ".join(f"CAST(s.{_q(key)} IS NOT NULL AS INTEGER)" for key in keys)
+    wrong = _q_text(_wrong_type_pattern(kind))
+    patch = ", ".join(f'"{key}": null' for key in keys)
+    typed = ", ".join(f"{_typed(column)} AS {_q('v_' + column.name)}" for column in columns)
+    carried_line = ", line" if line == "line" else ""
+    text = _text_of("json")
+    return f"""
+INSERT INTO {stage_table(kind)}
+  ({names}, attributes, input, source, source_file, file_number, line, clock_skew, leftover)
+SELECT {values},
+  attributes, {"s.input" if kind == "run" else "NULL"}, '{_quoted(info.format)}', '{_quoted(info.path)}', {info.number}, {line}, {_skewed(kind)},
+  CASE WHEN json IS NULL THEN '' WHEN coalesce({plain}, false) THEN NULL ELSE {text} END
+FROM (
+  SELECT *, {typed},
+    CASE WHEN keys > known THEN nullif(CAST(json_merge_patch(json, '{{{patch}}}') AS VARCHAR), '{{}}') END AS attributes,
+    CASE WHEN keys > known THEN len(list_distinct(json_keys(json))) = keys ELSE true END AS distinct_keys
+  FROM (
+    SELECT *, {known} AS known FROM (
+      SELECT json{carried_line}, json_transform(json, '{{{shape}}}') AS s, len(json_keys(json)) AS keys,
+        regexp_matches({text}, '{wrong}') OR regexp_matches({text}, '{_TRAILING_COMMA}') AS suspicious
+      FROM {source}
+    )
+  )
+)"""
+
+
+def _text_of(json: str) -> str:
+    return f"CAST({json} AS VARCHAR)"
+
+
+def _log_fields(kind: str) -> list[str]:
+    return [log_field(column) for column in record_columns(kind)]
+
+
+def _q(name: str) -> str:
+    return f'"{name}"'
+
+
+def _q_text(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _wrong_type_pattern(kind: str) -> str:
+    """Matches a line in which a text, time or flag may be of another JSON type."""
+    by_type: dict[str | None, list[str]] = {}
+    for column in record_columns(kind):
+        by_type.setdefault(column.field, []).append(log_field(column))
+    allowed = {"text": '"', "time": '"0-9', "bool": "tf"}
+    return "|".join(
+        rf'"({"|".join(by_type[name])})"\s*:\s*([^{first}n\s]|n[^u])'
+        for name, first in allowed.items()
+        if name in by_type
+    )
+
+
+def _raw(column: schema.Column) -> str:
+    return f"s.{_q(log_field(column))}"
+
+
+def _typed(column: schema.Column) -> str:
+    """The value of a field as its column's type, NULL where the bulk path cannot tell."""
+    raw = _raw(column)
+    match column.field:
+        case "text":
+            return f"nullif({raw}, '')"
+        case "int":
+            return f"TRY_CAST({raw} AS BIGINT)"
+        case "float":
+            return f"TRY_CAST({raw} AS DOUBLE)"
+        case "money":
+            return f"TRY_CAST({raw} AS {column.type})"
+        case "bool":
+            return f"CASE {raw} WHEN 'true' THEN true WHEN 'false' THEN false END"
+        case "time":
+            return (
+                f"CASE WHEN regexp_full_match({raw}, '{_INSTANT}') "
+                f"THEN TRY_CAST(TRY_CAST({raw} AS TIMESTAMPTZ) AS TIMESTAMP) "
+                f"WHEN regexp_full_match({raw}, '{_EPOCH_SECONDS}') "
+                f"THEN make_timestamp(CAST(TRY_CAST({raw} AS DECIMAL(18, 6)) * 1000000 AS BIGINT)) "
+                f"WHEN regexp_full_match({raw}, '{_EPOCH_MILLISECONDS}') "
+                f"THEN make_timestamp(CAST(TRY_CAST({raw} AS DECIMAL(18, 3)) * 1000 AS BIGINT)) END"
+            )
+        case _:
+            return f"CAST({raw} AS JSON)"
+
+
+def _value(column: schema.Column) -> str:
+    return _q("v_" + column.name)
+
+
+def _checks(kind: str, info: FileInfo) -> Iterator[str]:
+    """Conditions of a plain row; each must be true."""
+    table = schema.records()[kind]
+    yield f"s.record = '{kind}'"
+    yield "NOT suspicious"
+    yield "distinct_keys"
+    yield f"CASE WHEN attributes IS NULL THEN true ELSE NOT regexp_matches(attributes, ':null|{_NOT_A_NUMBER}') END"
+    if kind == "run":
+        yield f"CASE WHEN s.input IS NULL THEN true ELSE NOT regexp_matches({_text_of('json')}, '{_NOT_A_NUMBER}') END"
+    latest = to_naive_utc(info.now) + timedelta(days=1)
+    for column in record_columns(kind):
+        value, raw = _value(column), _raw(column)
+        if column.required and not (kind == "qa" and column.name == "name"):
+            yield f"{value} IS NOT NULL"
+        if column.words:
+            allowed = " ".join(f"WHEN '{word}' THEN true" for word in column.words)
+            yield f"{value} IS NULL OR CASE {value} {allowed} ELSE false END"
+        if column.field == "int":
+            yield f"{raw} IS NULL OR (CAST({value} AS VARCHAR) = {raw} AND {value} >= 0)"
+        if column.field in ("float", "money"):
+            finite = f"isfinite({value})" if column.field == "float" else f"{value} IS NOT NULL"
+            yield f"{raw} IS NULL OR coalesce({finite} AND NOT contains({raw}, '_'), false)"
+        if column.field == "time":
+            yield f"{raw} IS NULL OR coalesce({value} >= TIMESTAMP '2000-01-01', false)"
+        if column.field == "bool":
+            yield f"{raw} IS NULL OR {value} IS NOT NULL"
+        if column.name == table.start:
+            yield f"{value} <= TIMESTAMP '{latest.isoformat(sep=' ')}'"
+        if column.name == "duration_ms":
+            yield f"{value} IS NULL OR ({value} >= 0 AND {value} < 1e12)"
+
+
+def _start_value(kind: str) -> str:
+    table = schema.records()[kind]
+    start = f"v_{table.start}"
+    return "coalesce(v_started_at, v_queued_at)" if kind == "job" else start
+
+
+def _skewed(kind: str) -> str:
+    ended = schema.records()[kind].ended
+    return f"coalesce(v_{ended} < {_start_value(kind)}, false)" if ended else "false"
+
+
+def _has_duration(kind: str) -> bool:
+    return any(column.name == "duration_ms" for column in record_columns(kind))
+
+
+def _stored(kind: str, column: schema.Column, info: FileInfo) -> str:
+    """The expression that fills a stage column, after defaults and derivations of contract §3."""
+    table = schema.records()[kind]
+    value = _value(column)
+    if column.name == table.ended:
+        from_duration = (
+            f" WHEN v_{table.ended} IS NULL THEN {_start_value(kind)} + "
+            "to_microseconds(CAST(round(v_duration_ms * 1000) AS BIGINT))"
+            if _has_duration(kind)
+            else ""
+        )
+        return f"CASE WHEN {_skewed(kind)} THEN NULL{from_duration} ELSE {value} END"
+    if column.name == "duration_ms":
+        elapsed = f"(epoch_us(v_{table.ended}) - epoch_us(v_{table.start})) / 1000.0"
+        return f"CASE WHEN {_skewed(kind)} THEN NULL WHEN v_{table.ended} IS NOT NULL THEN {elapsed} ELSE {value} END"
+    if column.name == "total_tokens":
+        parts = [c.name for c in record_columns(kind) if c.name.endswith("_tokens") and c.name != "total_tokens"]
+        unknown = " AND ".join(f"v_{part} IS NULL" for part in parts)
+        return f"CASE WHEN {unknown} THEN {value} END"
+    if kind == "qa" and column.name == "name":
+        return f"coalesce({value}, 'qa')"
+    if log_field(column) == "org_id" and info.org_id:
+        return f"coalesce({value}, '{_quoted(info.org_id)}')"
+    if column.name == "project" and info.project:
+        return f"coalesce({value}, '{_quoted(info.project)}')"
+    return value
+
+
+def _extra_value(kind: str) -> list[str]:
+    return ["NULL" for _ in extra_columns(kind)]

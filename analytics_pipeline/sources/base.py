@@ -1,0 +1,111 @@
+"""What every source is made of: the protocol of a format, what it is told of a file, and what it yields.
+
+Belongs here: what two or more formats share. Does not belong here: any one format (a module each), the list of them
+(`sources/__init__.py`), validation of records (`records.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any, BinaryIO, Protocol
+
+from analytics_pipeline import records
+
+HEAD_BYTES = 64 * 1024
+"""How much of a file `Source.sniff` is shown."""
+_SNIFFED_LINES = 50
+
+
+@dataclass(frozen=True)
+class FileContext:
+    """What a source may know of the file beside its bytes.
+
+    Attributes:
+        path: Where the file is; formats that name a run by its folder or file read it off here.
+        now: The instant that is now, aware.
+        modified: When the file was last written, aware; stands for a start in formats without times.
+        first_line: The number of the first line of the stream, 1 unless a grown file is read on.
+    """
+
+    path: PurePath
+    now: datetime
+    modified: datetime
+    first_line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record in canonical shape, not yet validated: `records.normalise` does that."""
+
+    line_number: int
+    record: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line that the format cannot read, with the reason in one line."""
+
+    line_number: int
+    reason: str
+    raw: bytes
+
+
+Item = Record | Rejected
+
+
+class Source(Protocol):
+    """One format. A module of this package is one.
+
+    Attributes:
+        name: As in `--format` and in the column `source`.
+        incremental: Whether a grown file may be read on from its last whole line; else it is read again from the start,
+            and yields every record again.
+    """
+
+    name: str
+    incremental: bool
+
+    def sniff(self, head: bytes, path: PurePath) -> bool:
+        """Whether a file is of this format, by its first `HEAD_BYTES` unpacked bytes and its path."""
+
+    def read(self, stream: BinaryIO, context: FileContext) -> Iterator[Item]:
+        """The records of an unpacked file, and the lines that are none. Errors of the stream are not caught."""
+
+
+def whole_lines(stream: BinaryIO, first: int = 1) -> Iterator[tuple[int, bytes]]:
+    """The non-blank lines of a stream with their numbers.
+
+    A last line without newline is there only if it is whole JSON: a writer may be in the middle of it.
+    """
+    for number, line in enumerate(stream, first):
+        if line.strip() and (line.endswith(b"\n") or _is_json(line)):
+            yield number, line
+
+
+def head_objects(head: bytes) -> Iterator[dict[str, Any]]:
+    """The objects on the first whole lines of a head; broken lines are passed over."""
+    lines = head.split(b"\n")
+    for number, line in enumerate(lines[:_SNIFFED_LINES]):
+        if number == len(lines) - 1 and not _is_json(line):
+            return
+        try:
+            found = records.parse_line(line)
+        except records.Reject as reject:
+            found = list(reject.before)
+        yield from (value for value in found if isinstance(value, dict))
+
+
+def cut_line(head: bytes) -> bytes:
+    """The beginning of a first line that is longer than the head; empty where the first line is whole."""
+    line = head.lstrip()
+    return b"" if b"\n" in line or _is_json(line) else line
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        return bool(records.parse_line(line))
+    except records.Reject:
+        return False

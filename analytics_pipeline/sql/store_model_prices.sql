@@ -1,0 +1,17 @@
+-- Inserts price rows.
+-- Grain of model_prices: provider, model, token_type, valid_from, tier_from, second_from.
+-- Parameters: $rows (a JSON list of objects; prices as text, so that no digit is lost on the way).
+INSERT INTO model_prices BY NAME
+SELECT
+    unnest(
+        from_json(
+            $rows,
+            '[{
+                "provider": "VARCHAR", "model": "VARCHAR", "token_type": "VARCHAR", "valid_from": "TIMESTAMP",
+                "tier_from": "BIGINT", "second_from": "BIGINT", "usd_per_million": "DECIMAL(18,11)",
+                "valid_to": "TIMESTAMP", "tier_to": "BIGINT", "second_to": "BIGINT", "source": "VARCHAR",
+                "version": "VARCHAR", "unpriced_reason": "VARCHAR"
+            }]'
+        ),
+        recursive := true
+    )

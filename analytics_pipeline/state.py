@@ -1,0 +1,59 @@
+"""What the pipeline knows about itself, in the warehouse's schema `state`: never part of the contract.
+
+Belongs here: the definitions of these tables and the few facts kept as key and value. What is written into them is
+decided by load/ and automation.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analytics_pipeline import schema
+
+if TYPE_CHECKING:
+    import duckdb
+
+_TABLES = {
+    # what was read of which file: `consumed` bytes and `newlines` up to the last whole line (of unpacked content)
+    "files": "path VARCHAR, format VARCHAR, inode VARCHAR, size_bytes BIGINT, modified_ns BIGINT, consumed BIGINT, "
+    "newlines BIGINT, head_hash VARCHAR, tail_hash VARCHAR, sha256 VARCHAR, failed BOOLEAN",
+    # UTC hours and reporting days with new data that the analytics tier has not been made from yet
+    "touched_hours": "hour TIMESTAMP",
+    "touched_days": "day DATE",
+    # single facts: the latest instant that was now, what was published last
+    "facts": "name VARCHAR, value VARCHAR",
+}
+
+
+def versions_table(kind: str) -> str:
+    """The table of every version of those keys of a record kind that have more than one."""
+    return f"state.versions_{kind}"
+
+
+def create_all(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables of this module where they are missing."""
+    from analytics_pipeline.load.stage import extra_columns, record_columns
+
+    connection.execute("CREATE SCHEMA IF NOT EXISTS state")
+    for name, columns in _TABLES.items():
+        connection.execute(f"CREATE TABLE IF NOT EXISTS state.{name} ({columns})")
+    for kind, table in schema.records().items():
+        types = {column.name: column.type for column in table.columns}
+        names = [*(column.name for column in record_columns(kind)), *extra_columns(kind)]
+        columns = ", ".join(f"{name} {types[name]}" for name in names)
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {versions_table(kind)} "
+            f"({columns}, attributes JSON, source VARCHAR, source_file VARCHAR)"
+        )
+
+
+def fact(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    """The value of a fact, None where it was never kept."""
+    row = connection.execute("SELECT value FROM state.facts WHERE name = ?", [name]).fetchone()
+    return row[0] if row else None
+
+
+def keep_fact(connection: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
+    """Keep a fact in place of its former value."""
+    connection.execute("DELETE FROM state.facts WHERE name = ?", [name])
+    connection.execute("INSERT INTO state.facts VALUES (?, ?)", [name, value])

@@ -1,0 +1,165 @@
+"""The only place that opens the DuckDB warehouse for writing: lock, transaction, publish.
+
+Belongs here: how a connection is opened, what makes a transaction whole, how a finished state becomes the published
+file. Does not belong here: what is written (load/, transforms/, insights/), and reading what was published
+(serving/queries.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analytics_pipeline import engine, schema, state
+
+if TYPE_CHECKING:
+    import duckdb
+
+STORAGE_VERSION = "v1.2.0"
+"""What every DuckDB from 1.2 on can read: BI tools lag behind (contract §4)."""
+MEMORY_LIMIT = "1200MB"
+LOCK_TIMEOUT_SECONDS = 600.0
+
+
+class WarehouseBusyError(Exception):
+    """Another process has held the warehouse's lock for longer than we wait."""
+
+
+class DiskFullError(Exception):
+    """The disk under the home has no room for what was to be written."""
+
+
+class Warehouse:
+    """One DuckDB file with one writer at a time, and the published copy that everyone else reads.
+
+    Args:
+        path: The working file, `<home>/warehouse.duckdb`.
+        published: The file that readers open, `<home>/analytics.duckdb`.
+    """
+
+    def __init__(self, path: Path, published: Path) -> None:
+        self.path = path
+        self.published = published
+
+    @contextlib.contextmanager
+    def write(self, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection inside one transaction: committed when the body ends, rolled back when it raises.
+
+        Raises:
+            WarehouseBusyError: The lock was not free within `timeout` seconds.
+            DiskFullError: The disk filled up; nothing of the body was kept.
+        """
+        with self.open(timeout) as connection, transaction(connection):
+            yield connection
+
+    @contextlib.contextmanager
+    def open(self, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The only connection to the working file, outside any transaction (see `transaction`); raises as `write`."""
+        with self._locked(timeout):
+            connection = self._connect()
+            try:
+                yield connection
+            except BaseException as error:
+                if _is_disk_full(error):
+                    raise DiskFullError(
+                        f"no room left on the disk of {self.path.parent}: nothing was changed; free some and run again"
+                    ) from error
+                raise
+            finally:
+                connection.close()
+
+    def publish(self, timeout: float = LOCK_TIMEOUT_SECONDS) -> int:
+        """Copy the working file beside the published one and rename it over; returns its size in bytes.
+
+        Readers that have the old file open keep it, whole, until they reopen.
+        """
+        with self._locked(timeout):
+            self._connect().close()  # folds what a killed writer left in the write-ahead log into the file
+            copy = self.published.with_name(f".{self.published.name}.new")
+            try:
+                shutil.copyfile(self.path, copy)
+                os.replace(copy, self.published)
+            except OSError as error:
+                copy.unlink(missing_ok=True)
+                if _is_disk_full(error):
+                    raise DiskFullError(
+                        f"no room left to publish {self.published}: the last published state stays; free some space"
+                    ) from error
+                raise
+        return self.published.stat().st_size
+
+    @contextlib.contextmanager
+    def _locked(self, timeout: float) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{self.path}.lock", timeout=timeout)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise WarehouseBusyError(
+                f"{self.path} has been in use by another process for {timeout:.0f} s: "
+                "wait for its run to end, or stop it, and try again"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
+        try:
+            connection.execute(f"SET temp_directory = '{_quoted(self.path.parent / 'tmp')}'")
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(
+                f"ATTACH '{_quoted(self.path)}' AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')"
+            )
+            connection.execute("USE warehouse")
+            connection.execute(engine.sql("macros"))
+            if not _is_created(connection):
+                schema.create_all(connection)
+                state.create_all(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of the body's writes, or none."""
+    import duckdb
+
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(duckdb.Error):  # a failed commit has already rolled back
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _is_created(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether this file already has every table and column that the schema names."""
+    found = {
+        (table, column)
+        for table, column in connection.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'warehouse'"
+        ).fetchall()
+    }
+    return all((table.name, column) in found for table in schema.TABLES.values() for column in schema.columns(table.name))
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    return "No space left on device" in str(error) or "not enough disk space" in str(error).lower()

@@ -1,0 +1,148 @@
+"""Rows of two periods in, findings out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics_pipeline.insights import rules
+from analytics_pipeline.partitions import to_naive_utc
+from analytics_pipeline.settings import Thresholds
+
+END = to_naive_utc(datetime(2026, 3, 31, tzinfo=UTC))
+WEEK = rules.Window(7, END - timedelta(days=7), END)
+LONG_AGO = END - timedelta(days=400)
+
+
+def figures(**values: Any) -> rules.Figures:
+    known: dict[str, Any] = {"runs": 100, "succeeded": 100, "timed_runs": 100, "duration_us": 100_000_000}
+    return rules.Figures(**(known | {"cost_usd": Decimal(10)} | values))
+
+
+def found(
+    previous: rules.Figures, current: rules.Figures, first_run: datetime = LONG_AGO, **scope: Any
+) -> dict[str, Any]:
+    made = rules.Scope("acme", scope.pop("pipeline_id", None), previous, current, first_run, **scope)
+    return {insight["type"]: insight for insight in rules.findings([made], WEEK, Thresholds())}
+
+
+@pytest.mark.parametrize(
+    ("cost", "severity"), [("14.99", None), ("15.00", "warning"), ("19.99", "warning"), ("20.00", "critical")]
+)
+def test_cost_spike_by_threshold(cost: str, severity: str | None) -> None:
+    spike = found(figures(), figures(cost_usd=Decimal(cost))).get("cost_spike")
+    assert (spike and spike["severity"]) == severity
+
+
+def test_cost_spike_says_what_the_contract_asks_for() -> None:
+    spike = found(figures(), figures(cost_usd=Decimal("18.12"), unpriced_calls=4), pipeline_id="extract")["cost_spike"]
+    assert spike["category"] == "cost"
+    assert spike["amount_usd"] == pytest.approx(8.12)
+    assert spike["pipeline_id"] == "extract"
+    assert (spike["period_start"], spike["period_end"]) == (WEEK.start, WEEK.end)
+    data = spike["data"]
+    assert (data["previous_cost"], data["current_cost"]) == (data["previous"], data["current"]) == (10.0, 18.12)
+    assert data["increase_percent"] == data["change_percent"] == pytest.approx(81.2)
+    assert (data["grain"], data["metric"], data["scope"]) == ("period", "cost", {"pipeline_id": "extract"})
+    assert "4 calls without a known price" in spike["description"]
+    assert "$18.12" in spike["description"]
+    assert "extract" in spike["title"]
+    assert spike["recommendations"]
+
+
+@pytest.mark.parametrize(
+    ("previous", "current"),
+    [
+        (figures(cost_usd=None), figures(cost_usd=Decimal(50))),
+        (figures(cost_usd=Decimal(0)), figures(cost_usd=Decimal(50))),
+        (figures(), figures(cost_usd=None)),
+        (figures(runs=9), figures(cost_usd=Decimal(50))),
+        (figures(), figures(runs=9, cost_usd=Decimal(50))),
+    ],
+)
+def test_no_cost_spike_without_a_yardstick(previous: rules.Figures, current: rules.Figures) -> None:
+    assert "cost_spike" not in found(previous, current)
+
+
+def test_no_cost_spike_where_the_logs_begin_within_the_earlier_period() -> None:
+    dear = figures(cost_usd=Decimal(50))
+    assert "cost_spike" not in found(figures(), dear, first_run=WEEK.previous_start + timedelta(days=2))
+    assert "cost_spike" in found(figures(), dear, first_run=WEEK.previous_start + timedelta(hours=20))
+
+
+@pytest.mark.parametrize(("microseconds", "is_found"), [(129_999_000, False), (130_000_000, True)])
+def test_performance_degradation_by_threshold(microseconds: int, is_found: bool) -> None:
+    slower = found(figures(), figures(duration_us=microseconds)).get("performance_degradation")
+    assert (slower is not None) == is_found
+    if slower:
+        assert slower["severity"] == "warning"
+        assert slower["amount_usd"] is None
+        assert (slower["data"]["previous_avg_ms"], slower["data"]["current_avg_ms"]) == (1000.0, 1300.0)
+
+
+@pytest.mark.parametrize(
+    ("failed", "severity"), [(9, None), (10, "warning"), (24, "warning"), (25, "critical"), (100, "critical")]
+)
+def test_failure_pattern_by_threshold(failed: int, severity: str | None) -> None:
+    pattern = found(figures(), figures(failed=failed, succeeded=100 - failed)).get("failure_pattern")
+    assert (pattern and pattern["severity"]) == severity
+
+
+def test_failure_pattern_counts_finished_runs_and_the_money_lost() -> None:
+    current = figures(runs=200, failed=42, succeeded=108, failed_cost_usd=Decimal("3.5"))
+    pattern = found(figures(), current, errors={"timeout": 12, "api_error": 30})["failure_pattern"]
+    assert pattern["data"]["failure_rate"] == pytest.approx(0.28)
+    assert pattern["data"]["total_failures"] == 42
+    assert list(pattern["data"]["by_error_type"].items()) == [("api_error", 30), ("timeout", 12)]
+    assert pattern["data"]["previous"] == 0
+    assert pattern["data"]["change_percent"] is None
+    assert pattern["amount_usd"] == 3.5
+    assert "42 of 150 finished runs" in pattern["description"]
+
+
+def test_three_runs_do_not_shout() -> None:
+    few = figures(runs=3, succeeded=0, failed=3, timed_runs=3, duration_us=9_000_000, cost_usd=Decimal(900))
+    assert found(figures(), few) == {}
+
+
+def test_scopes_add_up_to_their_org() -> None:
+    def row(pipeline: str | None, is_current: int, runs: int, cost: str | None) -> dict[str, Any]:
+        blank = dict.fromkeys(rules.Figures.__dataclass_fields__, 0)
+        money = {"cost_usd": cost and Decimal(cost), "failed_cost_usd": None}
+        return blank | money | {"org_id": "acme", "pipeline_id": pipeline, "is_current": is_current, "runs": runs}
+
+    def error(pipeline: str | None, error_type: str | None, failed: int) -> dict[str, Any]:
+        return {"org_id": "acme", "pipeline_id": pipeline, "error_type": error_type, "failed": failed}
+
+    made = rules.scopes(
+        [row("a", 0, 5, "1.5"), row("a", 1, 7, None), row(None, 1, 2, "0.25"), row("b", 1, 1, "0.5")],
+        [error("a", "timeout", 2), error(None, None, 1), error("b", "timeout", 1)],
+        [
+            {"org_id": "acme", "pipeline_id": "a", "first_run": END},
+            {"org_id": "acme", "pipeline_id": "b", "first_run": LONG_AGO},
+        ],
+    )
+    assert [scope.pipeline_id for scope in made] == [None, "a", "b"]
+    org, a, _ = made
+    assert (org.previous.runs, org.current.runs, org.current.cost_usd) == (5, 10, Decimal("0.75"))
+    assert (a.current.runs, a.current.cost_usd, a.errors) == (7, None, {"timeout": 2})
+    assert (org.errors, org.first_run) == ({"timeout": 3, "unknown": 1}, LONG_AGO)
+
+
+@given(st.integers(min_value=10, max_value=10**6), st.integers(min_value=0, max_value=10**6), st.integers(1, 10**9))
+def test_the_id_does_not_depend_on_the_figures(succeeded: int, failed: int, cost: int) -> None:
+    usual = found(figures(), figures(failed=50, succeeded=50, cost_usd=Decimal(99)))
+    other = found(figures(), figures(failed=failed, succeeded=succeeded, cost_usd=Decimal(cost)))
+    for name in usual.keys() & other.keys():
+        assert usual[name]["insight_id"] == other[name]["insight_id"]
+
+
+def test_ids_differ_by_what_they_are_about() -> None:
+    parts = [("acme", {}, 7), ("acme", {}, 30), ("other", {}, 7), ("acme", {"pipeline_id": "a"}, 7)]
+    ids = {rules.identity(org, "cost_spike", "period", "cost", scope, days) for org, scope, days in parts}
+    assert len(ids) == len(parts)
