@@ -33,10 +33,22 @@ class Span:
 
 @dataclass(frozen=True)
 class Clock:
-    """The one instant that a run calls now, and the zone of its reporting days."""
+    """The one instant that a run calls now, and the zone of its reporting days.
+
+    Attributes:
+        now: The instant, aware.
+        zone: The zone of reporting days.
+        passed_day: The day whose end now is, where a day that has passed is made again.
+    """
 
     now: datetime
     zone: ZoneInfo
+    passed_day: date | None = None
+
+    @classmethod
+    def at_end_of(cls, day: date, zone: ZoneInfo) -> Clock:
+        """The clock for a day that has passed: now is its end."""
+        return cls(day_start(day + timedelta(days=1), zone).replace(tzinfo=UTC), zone, day)
 
     @property
     def naive(self) -> datetime:
@@ -45,8 +57,8 @@ class Clock:
 
     @property
     def today(self) -> date:
-        """The reporting day in which now lies."""
-        return self.now.astimezone(self.zone).date()
+        """The reporting day in which now lies, or which it ends."""
+        return self.passed_day or self.now.astimezone(self.zone).date()
 
     def window(self, days: int) -> tuple[datetime, datetime]:
         """Half-open naive UTC bounds of the N x 24 h that end with the hour in which now lies."""
@@ -67,16 +79,6 @@ def to_naive_utc(instant: datetime) -> datetime:
 def day_start(day: date, zone: ZoneInfo) -> datetime:
     """The naive UTC instant at which a reporting day begins."""
     return to_naive_utc(datetime.combine(day, time(), tzinfo=zone))
-
-
-def bearing_days(touched: Iterable[date], last: date) -> set[date]:
-    """The days whose baselines, scores or profiles change when the touched days change, up to `last`."""
-    return {
-        day + timedelta(days=offset)
-        for day in touched
-        for offset in range(HISTORY_DAYS + 1)
-        if day + timedelta(days=offset) <= last
-    }
 
 
 def spans(days: Iterable[date]) -> list[Span]:

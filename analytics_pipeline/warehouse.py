@@ -11,6 +11,8 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,15 @@ class WarehouseBusyError(Exception):
 
 class DiskFullError(Exception):
     """The disk under the home has no room for what was to be written."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was published: the file's size in bytes, rows by table in the warehouse and in the published file."""
+
+    size: int
+    rows: dict[str, int]
+    published_rows: dict[str, int]
 
 
 class Warehouse:
@@ -72,16 +83,23 @@ class Warehouse:
             finally:
                 connection.close()
 
-    def publish(self, timeout: float = LOCK_TIMEOUT_SECONDS) -> int:
-        """Copy the working file beside the published one and rename it over; returns its size in bytes.
+    def publish(self, timeout: float = LOCK_TIMEOUT_SECONDS) -> Publication:
+        """Copy the working file beside the published one and rename it over.
 
         Readers that have the old file open keep it, whole, until they reopen.
         """
         with self._locked(timeout):
-            self._connect().close()  # folds what a killed writer left in the write-ahead log into the file
+            connection = self._connect()  # also folds what a killed writer left in the write-ahead log into the file
+            try:
+                with transaction(connection):
+                    state.keep_fact(connection, "published_at", datetime.now(UTC).isoformat(timespec="milliseconds"))
+                rows = _row_counts(connection)
+            finally:
+                connection.close()
             copy = self.published.with_name(f".{self.published.name}.new")
             try:
                 shutil.copyfile(self.path, copy)
+                published_rows = _row_counts_of(copy)
                 os.replace(copy, self.published)
             except OSError as error:
                 copy.unlink(missing_ok=True)
@@ -90,7 +108,7 @@ class Warehouse:
                         f"no room left to publish {self.published}: the last published state stays; free some space"
                     ) from error
                 raise
-        return self.published.stat().st_size
+        return Publication(self.published.stat().st_size, rows, published_rows)
 
     @contextlib.contextmanager
     def _locked(self, timeout: float) -> Iterator[None]:
@@ -144,6 +162,20 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with contextlib.suppress(duckdb.Error):  # a failed commit has already rolled back
             connection.execute("ROLLBACK")
         raise
+
+
+def _row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rows of every table of the contract."""
+    names = list(schema.TABLES)
+    counts = connection.execute("SELECT " + ", ".join(f"(SELECT count(*) FROM {name})" for name in names)).fetchone()
+    return dict(zip(names, counts or (), strict=True))
+
+
+def _row_counts_of(path: Path) -> dict[str, int]:
+    import duckdb
+
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return _row_counts(connection)
 
 
 def _is_created(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -32,14 +32,16 @@ def find(
 ) -> list[rules.Insight]:
     """The findings of the window of so many days, of one org or of all; reads `runs` and writes nothing.
 
+    Known is what started before now, although the window ends with the hour.
+
     Returns:
         The columns of `insights` but for those of the life cycle; `data`, `recommendations` as Python values.
     """
     window = rules.Window(days, *clock.window(days))
-    parameters = {
+    parameters: engine.Parameters = {
         "previous_starts_at": window.previous_start,
         "starts_at": window.start,
-        "ends_at": window.end,
+        "ends_at": min(window.end, clock.naive),
         "org": org_id,
     }
     figures = (_rows(connection, name, parameters) for name in ("periods", "errors", "first_runs"))

@@ -43,9 +43,7 @@ def merge(
     by_target: dict[str, list[Decision]] = {}
     for decision in decisions:
         by_target.setdefault(decision["target_id"], []).append(decision)
-    held = {
-        key: _held(rows.get(key), insight, by_target.get(key, []), clock) for key, insight in new.items()
-    }
+    held = {key: _held(rows.get(key), insight, by_target.get(key, []), clock) for key, insight in new.items()}
     gone = {
         key: row | {"status": "resolved", "resolved_at": clock.naive}
         for key, row in rows.items()

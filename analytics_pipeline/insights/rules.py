@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,11 @@ class Window:
         """Where the earlier period begins."""
         return self.start - (self.end - self.start)
 
+    def is_comparable(self, first_run: datetime | None) -> bool:
+        """Whether the runs reach back to the first seventh of the earlier period, so that its sums are a yardstick."""
+        grace = (self.end - self.start) / 7
+        return first_run is not None and first_run < self.previous_start + grace
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -153,7 +158,7 @@ def findings(found: Iterable[Scope], window: Window, thresholds: Thresholds) -> 
 def cost_spike(scope: Scope, window: Window, thresholds: Thresholds) -> Insight | None:
     """Known spending rose by at least the threshold over a period in which something was spent."""
     previous, current = scope.previous, scope.current
-    if min(previous.runs, current.runs) < MINIMUM_RUNS or not _reaches_back(scope, window):
+    if min(previous.runs, current.runs) < MINIMUM_RUNS or not window.is_comparable(scope.first_run):
         return None
     if not previous.cost_usd or current.cost_usd is None:
         return None
@@ -291,11 +296,6 @@ def _severity(value: float, warning: float, critical: float) -> str | None:
     if value >= critical - _TOLERANCE:
         return "critical"
     return "warning" if value >= warning - _TOLERANCE else None
-
-
-def _reaches_back(scope: Scope, window: Window) -> bool:
-    grace = timedelta(days=window.days) / 7
-    return scope.first_run is not None and scope.first_run < window.previous_start + grace
 
 
 def _scope_keys(row: Row) -> list[tuple[str, str | None]]:

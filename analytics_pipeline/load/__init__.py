@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
-from analytics_pipeline import records, schema, sources
+from analytics_pipeline import records, schema, sources, stale
 from analytics_pipeline.load import derive, files, merge, stage, tally
 from analytics_pipeline.load.files import LogFile
 from analytics_pipeline.load.stage import FileInfo, Rejection
@@ -100,6 +101,23 @@ def load(
         DiskFullError: Nothing was changed, for the disk is full.
     """
     return _Load(warehouse, settings, now or datetime.now(UTC), progress or (lambda what, share: None)).run(log_files)
+
+
+def log_files(settings: Settings) -> list[LogFile]:
+    """Everything that the configuration has read: sources, what the receiver took in, decisions."""
+    own = [LogFile(folder, "canonical") for folder in (settings.received_dir, settings.decisions_dir) if folder.is_dir()]
+    sources_of = [
+        LogFile(
+            source.path,
+            source.format,
+            source.org_id,
+            source.project,
+            ZoneInfo(source.timezone) if source.timezone else None,
+        )
+        for source in settings.source_list
+        if source.path.exists() or source.path != settings.home / "run_logs"
+    ]
+    return [*sources_of, *own]
 
 
 class _Load:
@@ -293,6 +311,8 @@ class _Load:
             merge.merge_kind(connection, kind)
         self.progress("writing the log tier", 0.7)
         derive.write_log_tier(connection, self.settings, ingested_at=ingested_at)
+        stale.mark(connection)
+        stale.keep_first_day(connection, self.warehouse.path.parent)
         self.progress("keeping the ledger", 0.95)
         rejections = [rejection for read in self.reads for rejection in read.rejections]
         tally.write_rejections(connection, rejections, ingested_at)

@@ -80,7 +80,7 @@ def serve(settings: Settings) -> None:
         listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise ServeError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}): stop what uses it, or set serve.host, serve.port"
+            f"cannot listen on {host}:{port} ({error.strerror or error}): stop what uses it, or set serve.port"
         ) from None
     config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
     with listener, _stopped_once():

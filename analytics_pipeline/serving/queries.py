@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from analytics_pipeline import engine, insights
 from analytics_pipeline.insights import wording
+from analytics_pipeline.insights.rules import Window
 from analytics_pipeline.partitions import Clock
 from analytics_pipeline.serving.published import Published
 from analytics_pipeline.statistics import histogram
@@ -33,6 +34,9 @@ Row = Mapping[str, Any]
 SEVERITIES = ("critical", "warning", "info")
 MODEL_KINDS = ("llm", "embedding", "retrieval")
 """Kinds of calls whose cost ought to be known; that of a stage or tool call need not be."""
+
+RECENT_DAYS = 7
+"""A longer report also says what stands out in so many days: a month hides what began this week."""
 
 _JOB_STATES = ("completed", "failed", "cancelled", "running", "queued")
 _FORECAST_FIELDS = (
@@ -69,8 +73,15 @@ class Queries:
         clock = self._clock(None)
         starts_at, ends_at = clock.window(days) if days is not None else (None, None)
         scope: engine.Parameters = {"org": org_id, "project": project}
-        bounds: engine.Parameters = scope | {"previous_starts_at": starts_at, "starts_at": starts_at, "ends_at": ends_at}
-        month: engine.Parameters = scope | {"first_day": clock.today.replace(day=1), "last_day": _month_end(clock.today)}
+        bounds: engine.Parameters = scope | {
+            "previous_starts_at": starts_at,
+            "starts_at": starts_at,
+            "ends_at": ends_at,
+        }
+        month: engine.Parameters = scope | {
+            "first_day": clock.today.replace(day=1),
+            "last_day": _month_end(clock.today),
+        }
         with self.published.read() as cursor:
             runs = _total(_rows(cursor, "serve_runs", bounds))
             calls = _total(_rows(cursor, "serve_calls", bounds))
@@ -115,15 +126,19 @@ class Queries:
             include_forecasts: Without, `cost_forecast` is None.
         """
         clock = self._clock(as_of)
-        bounds = _bounds(org_id, clock, days)
+        window = Window(days, *clock.window(days))
+        bounds = _bounds(org_id, window)
         day: engine.Parameters = {"org": org_id, "day": clock.today, "days": days}
         with self.published.read() as cursor:
-            findings = self._findings(cursor, clock, org_id, days, include_recommendations)
+            findings, recent = (
+                self._findings(cursor, clock, org_id, length, include_recommendations) for length in (days, RECENT_DAYS)
+            )
             runs = [_total(rows) for rows in _by_period(_rows(cursor, "serve_runs", bounds))]
             call_rows = _by_period(_rows(cursor, "serve_calls", bounds))
             buckets = {row["bucket"]: row["counted"] for row in _rows(cursor, "serve_run_buckets", bounds)}
             stages = _rows(cursor, "serve_stages", bounds)
             failures = _rows(cursor, "serve_failures", bounds)
+            first_hour = _rows(cursor, "serve_first_hour", day)[0]["first_hour"]
             recovery = _rows(cursor, "serve_recoveries", bounds)[0]
             tested = {row["metric"]: row for row in _rows(cursor, "serve_trends", day)}
             forecast = _rows(cursor, "serve_forecast", day)
@@ -136,9 +151,11 @@ class Queries:
             "generated_at": _text(clock.naive),
             "org_id": org_id,
             "period_days": days,
-            "period_start": _text(clock.window(days)[0]),
-            "period_end": _text(clock.window(days)[1]),
+            "period_start": _text(window.start),
+            "period_end": _text(window.end),
+            "is_comparable": window.is_comparable(first_hour),
             "insights": findings,
+            "recent_insights": recent if days > RECENT_DAYS else [],
             **_trends(runs, calls, tested),
             "coverage": {
                 "known_cost": _money(calls[1]["cost_usd"], calls[1]["calls"]),
@@ -187,7 +204,7 @@ class Queries:
     def insights_summary(self, org_id: str = "default", days: int = 7, *, as_of: datetime | None = None) -> Answer:
         """Counts by severity, the first finding of each category, and how the window compares with the one before."""
         clock = self._clock(as_of)
-        bounds = _bounds(org_id, clock, days)
+        bounds = _bounds(org_id, Window(days, *clock.window(days)))
         with self.published.read() as cursor:
             found = self._findings(cursor, clock, org_id, days, include_recommendations=True)
             before, now = (_total(rows) for rows in _by_period(_rows(cursor, "serve_runs", bounds)))
@@ -236,15 +253,14 @@ class Queries:
         return sorted((_finding(row, history, include_recommendations) for row in found), key=_gravity)
 
 
-def _bounds(org_id: str, clock: Clock, days: int) -> engine.Parameters:
+def _bounds(org_id: str, window: Window) -> engine.Parameters:
     """Parameters of a window and of the equal one before it, for every project."""
-    starts_at, ends_at = clock.window(days)
     return {
         "org": org_id,
         "project": None,
-        "previous_starts_at": starts_at - (ends_at - starts_at),
-        "starts_at": starts_at,
-        "ends_at": ends_at,
+        "previous_starts_at": window.previous_start,
+        "starts_at": window.start,
+        "ends_at": window.end,
     }
 
 

@@ -28,7 +28,8 @@ def render_text(report: Report, *, color: bool = False) -> str:
     """The report of `Queries.insights_report` in lines of at most 92 columns; escape codes only with `color`."""
     sections = [
         _header(report),
-        _findings(report, color),
+        _findings("Findings", report["insights"], color) or ["Findings", "  Nothing stands out."],
+        _findings("Findings of the last 7 days", _only_recent(report), color),
         _breakdown("Pipeline", report["cost_breakdown"]["by_pipeline"]),
         _breakdown("Model", report["cost_breakdown"]["by_model"]),
         _failures(report),
@@ -46,7 +47,7 @@ def _header(report: Report) -> list[str]:
         return [*lines, "No runs in this window."]
     facts = {
         "Cost": _cost(report),
-        "Runs": f"{runs:,}{_against(report['usage_trend'])}",
+        "Runs": f"{runs:,}{_against(report, 'usage_trend')}",
         "Failed": _failure_rate(report["failure_analysis"]),
         "Duration": f"median {wording.duration(performance['p50_duration_ms'])}, "
         f"95% within {wording.duration(performance['p95_duration_ms'])}, "
@@ -60,14 +61,14 @@ def _cost(report: Report) -> str:
     if coverage["known_cost"] is None:
         cost = "unknown"
     else:
-        cost = f"{wording.usd(coverage['known_cost'])} known{_against(report['cost_trend'])}"
+        cost = f"{wording.usd(coverage['known_cost'])} known{_against(report, 'cost_trend')}"
     unpriced = f"{coverage['unpriced_calls']:,} of {wording.count(coverage['model_calls'], 'model call')} unpriced"
     return f"{cost}; {unpriced if coverage['unpriced_calls'] else 'every model call priced'}"
 
 
-def _against(trend: Mapping[str, Any]) -> str:
-    change = trend["change_percent"]
-    if change is None:
+def _against(report: Report, trend: str) -> str:
+    change = report[trend]["change_percent"]
+    if change is None or not report["is_comparable"]:
         return ""
     return f" ({'+' if change >= 0 else '-'}{wording.percent(abs(change))} on the period before)"
 
@@ -81,18 +82,22 @@ def _failure_rate(analysis: Mapping[str, Any]) -> str:
     return said
 
 
-def _findings(report: Report, color: bool) -> list[str]:
-    found = report["insights"]
+def _only_recent(report: Report) -> list[Mapping[str, Any]]:
+    said = {(finding["type"], finding["pipeline_id"]) for finding in report["insights"]}
+    return [finding for finding in report["recent_insights"] if (finding["type"], finding["pipeline_id"]) not in said]
+
+
+def _findings(title: str, found: Sequence[Mapping[str, Any]], color: bool) -> list[str]:
     if not found:
-        return ["Findings", "Nothing stands out."]
+        return []
     counts = Counter(finding["severity"] for finding in found)
     said = ", ".join(f"{number} {severity}" for severity, number in counts.items())
-    lines = [f"Findings: {said}"]
+    lines = [f"{title}: {said}"]
     for finding in found:
         known = " (acknowledged)" if finding["status"] == "acknowledged" else ""
         label = _colored(f"{finding['severity'].upper():<10}", finding["severity"], color)
-        title = _wrapped(finding["title"] + known)
-        lines += [f"  {label}{title[0].strip()}", *title[1:], *_wrapped(finding["description"])]
+        first, *rest = _wrapped(finding["title"] + known)
+        lines += [f"  {label}{first.strip()}", *rest, *_wrapped(finding["description"])]
         if finding["recommendations"]:
             lines += _wrapped(f"-> {finding['recommendations'][0]}")
     return lines
@@ -156,8 +161,10 @@ def _forecast(report: Report) -> list[str]:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A heading line and rows: the first column to the left, the others to the right, each as wide as it must be."""
-    widths = [max(len(cell) for cell in column) for column in zip(header[1:], *(row[1:] for row in rows), strict=True)]
+    """A heading line and rows: the first column to the left, the others to the right, wide enough for their cells."""
+    widths = [
+        max(7, *(len(cell) for cell in column)) for column in zip(header[1:], *(row[1:] for row in rows), strict=True)
+    ]
 
     def numbers(cells: Sequence[str]) -> str:
         return "".join(f"{cell:>{width + 2}}" for cell, width in zip(cells, widths, strict=True))

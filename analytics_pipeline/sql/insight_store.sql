@@ -1,5 +1,6 @@
 -- Inserts one finding.
 -- Grain: insight_id.
+-- Inputs: none.
 -- Parameters: one a column; data, recommendations and explanation as JSON text, instants in UTC.
 -- engine: duckdb
 INSERT INTO insights BY NAME

@@ -10,6 +10,7 @@ SELECT
     s.pipeline_id,
     s.genus_hash,
     s.created_at,
+    s.day,
     s.total_cost,
     s.unpriced_calls,
     s.total_duration_ms,
@@ -65,7 +66,7 @@ FROM (
         coalesce(g.run_count, 0) AS global_run_count,
         coalesce(c.run_count, 0) AS cluster_run_count,
         coalesce(n.run_count, 0) AS genus_run_count,
-        CASE WHEN f.unpriced_calls = 0 AND c.stddev_cost > 0 THEN (f.cost - c.avg_cost) / c.stddev_cost END
+        CASE WHEN coalesce(f.unpriced_calls, 0) = 0 AND c.stddev_cost > 0 THEN (f.cost - c.avg_cost) / c.stddev_cost END
             AS cost_z_score,
         CASE WHEN c.stddev_duration_ms > 0 THEN (f.total_duration_ms - c.avg_duration_ms) / c.stddev_duration_ms END
             AS duration_z_score,

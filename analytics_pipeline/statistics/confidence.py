@@ -1,10 +1,12 @@
 """How far a tool can be trusted to succeed, from how often it was used and how often it succeeded.
 
-Belongs here: the Beta posterior of a success rate and the words made from it. Does not belong here: counting executions.
+Belongs here: the Beta posterior of a success rate and the words made from it. Does not belong here: how executions are
+counted.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -77,5 +79,5 @@ def wilson_lower_bound(executions: int, successes: int) -> float | None:
     if executions == 0:
         return None
     rate, z2 = successes / executions, _Z95**2
-    spread = _Z95 * (rate * (1 - rate) / executions + z2 / (4 * executions**2)) ** 0.5
+    spread = _Z95 * math.sqrt(rate * (1 - rate) / executions + z2 / (4 * executions**2))
     return max(0.0, (rate + z2 / (2 * executions) - spread) / (1 + z2 / executions))

@@ -49,5 +49,5 @@ def _at_rank(counted: list[tuple[int, int]], rank: int) -> float:
     for number, count in counted:
         passed += count
         if passed > rank:
-            return GROWTH ** (number + 0.5)
+            return float(GROWTH ** (number + 0.5))
     raise ValueError(f"rank {rank} of {passed} durations")

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def make_daily_series(
-    connection: duckdb.DuckDBPyConnection, days: Collection[date], clock: Clock
-) -> dict[str, int]:
+def make_daily_series(connection: duckdb.DuckDBPyConnection, days: Collection[date], clock: Clock) -> dict[str, int]:
     """Make the given reporting days of `daily_series` again; they need not be consecutive.
 
     Returns:

@@ -1,6 +1,7 @@
 """What speaks about now: `agent_status`, `trends`, `cost_forecasts`, `cost_forecast_totals`, `storage_usage`.
 
-All but `agent_status`, which is of the latest now, keep the rows of other days: what was said then can be held to account.
+All but `agent_status`, which is of the latest now, keep the rows of other days, so that what was said then can be held
+to account.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def make_agent_status(connection: duckdb.DuckDBPyConnection, clock: Clock) -> di
 
 
 def make_trends(connection: duckdb.DuckDBPyConnection, clock: Clock) -> dict[str, int]:
-    """Make the day's `trends` again: periods of 7 and 30 days that end with the hour of now, each against the one before.
+    """Make the day's `trends` again: periods of 7 and 30 days that end with the hour of now, against those before.
 
     Returns:
         Rows written per table.
@@ -212,8 +213,9 @@ def make_storage_usage(
 ) -> dict[str, int]:
     """Make the day's `storage_usage` again.
 
-    DuckDB packs tables into shared blocks and compresses each column its own way; walking them costs more than the answer
-    is worth. So the file's size is shared out by cells (rows x columns), 8 bytes a cell where nothing is on disk yet.
+    DuckDB packs tables into shared blocks and compresses each column its own way; walking them costs more than the
+    answer is worth. So the file's size is shared out by cells (rows x columns); where nothing is on disk yet, a cell
+    counts as 8 bytes.
 
     Args:
         connection: The warehouse, within a transaction.

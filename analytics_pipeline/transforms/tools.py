@@ -1,6 +1,6 @@
 """`tool_profiles`: how each tool did in the 30 days that end with each day.
 
-Every day's calls are summed once; the windows add up those sums, so that a year of profiles costs little more than a day.
+Every day's calls are summed once and the windows add up those sums, so that a year of profiles reads no call twice.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ def make_tool_profiles(
 
 def _keep_confidences(connection: duckdb.DuckDBPyConnection, high: float, low: float) -> None:
     """Keep `tool_confidences`: the confidence of every pair of counts in `tool_windows`."""
-    counts = connection.execute(
-        "SELECT DISTINCT total_executions, successful_executions FROM tool_windows"
-    ).fetchall()
+    counts = connection.execute("SELECT DISTINCT total_executions, successful_executions FROM tool_windows").fetchall()
     rows = [
         {
             "total_executions": executions,

@@ -24,14 +24,12 @@ def keep_span_days(connection: duckdb.DuckDBPyConnection, days: Iterable[date], 
     rows = []
     for day in sorted(set(days)):
         starts_at, ends_at = clock.day_bounds(day)
-        rows.append(
-            {"day": day, "starts_at": starts_at, "ends_at": ends_at, "known_until": min(ends_at, clock.naive)}
-        )
+        rows.append({"day": day, "starts_at": starts_at, "ends_at": ends_at, "known_until": min(ends_at, clock.naive)})
     engine.make(connection, "span_days", "span_days", rows=rows)
 
 
 def keep_window_days(connection: duckdb.DuckDBPyConnection, oldest: int, newest: int) -> None:
-    """Keep `window_days`: beside each of the `span_days` the days from `oldest` to `newest` days back, both included."""
+    """Keep `window_days`: beside each of `span_days` the days from `oldest` to `newest` days back, both included."""
     engine.make(connection, "window_days", "window_days", oldest=oldest, newest=newest)
 
 

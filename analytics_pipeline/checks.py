@@ -1,0 +1,198 @@
+"""Asset checks: every table against schema.py, and sums that must agree between tables.
+
+All of them block: a run in which one fails makes nothing below it, and does not publish. They run on the asset's own
+connection over the days of the run, before its transaction is committed.
+
+Belongs here: what must hold. Does not belong here: what a table is (schema.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from analytics_pipeline import schema
+from analytics_pipeline.partitions import Span
+
+if TYPE_CHECKING:
+    import duckdb
+
+LOG_TABLES = tuple(name for name, table in schema.TABLES.items() if table.tier == "log")
+TABLES_OF: dict[str, tuple[str, ...]] = {
+    "run_logs": (*LOG_TABLES, "model_prices", "data_quality"),
+    "hourly_summaries": ("hourly_run_summaries", "hourly_call_summaries"),
+    "daily_series": ("daily_series",),
+    "cluster_baselines": ("cluster_baselines",),
+    "session_analytics": ("session_analytics",),
+    "tool_profiles": ("tool_profiles", "capacity_forecasts"),
+    "agent_status": ("agent_status",),
+    "trends": ("trends",),
+    "cost_forecasts": ("cost_forecasts", "cost_forecast_totals", "forecast_accuracy"),
+    "insights": ("insights",),
+    "optimization": ("optimization_opportunities", "model_frontier", "call_patterns"),
+    "knowledge_gaps": ("knowledge_gaps",),
+    "storage_usage": ("storage_usage",),
+    "published": (),
+}
+"""The tables that each asset makes."""
+DAY_OF = {
+    "hourly_run_summaries": "CAST(hour AS DATE)",
+    "hourly_call_summaries": "CAST(hour AS DATE)",
+    "cluster_baselines": "as_of_day",
+    "session_analytics": "day",
+    "tool_profiles": "as_of_day",
+    "capacity_forecasts": "CAST(as_of_hour AS DATE)",
+}
+"""The day by which a daily table is cut into partitions, as SQL."""
+_RECONCILED = {
+    "hourly_summaries": (
+        (
+            "hourly cost is the cost of the calls",
+            "SELECT (SELECT coalesce(sum(cost_usd), 0) FROM hourly_call_summaries WHERE {hours}), "
+            "(SELECT coalesce(sum(cost_usd), 0) FROM calls WHERE {starts})",
+        ),
+        (
+            "hourly calls are the calls",
+            "SELECT (SELECT coalesce(sum(calls), 0) FROM hourly_call_summaries WHERE {hours}), "
+            "(SELECT count(*) FROM calls WHERE {starts})",
+        ),
+        (
+            "hourly runs are the runs",
+            "SELECT (SELECT coalesce(sum(runs), 0) FROM hourly_run_summaries WHERE {hours}), "
+            "(SELECT count(*) FROM runs WHERE {starts})",
+        ),
+    ),
+    "daily_series": (
+        (
+            "daily runs are the runs",
+            "SELECT (SELECT coalesce(sum(runs), 0) FROM daily_series), (SELECT count(*) FROM runs WHERE day NOT IN "
+            "(SELECT day FROM state.stale WHERE asset = 'daily_series'))",
+        ),
+    ),
+}
+
+
+def specs(asset: str) -> list[dg.AssetCheckSpec]:
+    """The checks that an asset reports."""
+    key = dg.AssetKey(asset)
+    found = []
+    if TABLES_OF[asset]:
+        found.append(
+            dg.AssetCheckSpec(
+                "schema",
+                asset=key,
+                blocking=True,
+                description="Columns and types as declared, keys unique (NULL equals NULL), required columns known, "
+                "values within their words and ranges.",
+            )
+        )
+    if asset in _RECONCILED:
+        found.append(
+            dg.AssetCheckSpec(
+                "reconciliation",
+                asset=key,
+                blocking=True,
+                description="Sums agree with the log tier to the last digit.",
+            )
+        )
+    return found
+
+
+def run(connection: duckdb.DuckDBPyConnection, asset: str, span: Span | None) -> list[dg.AssetCheckResult]:
+    """Check what an asset made; daily assets only within `span`."""
+    results = []
+    if TABLES_OF[asset]:
+        faults = [fault for table in TABLES_OF[asset] for fault in table_faults(connection, table, span)]
+        results.append(_result("schema", asset, faults))
+    if asset in _RECONCILED:
+        results.append(_result("reconciliation", asset, list(_differences(connection, asset, span))))
+    return results
+
+
+def _result(name: str, asset: str, faults: Sequence[str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=name,
+        asset_key=dg.AssetKey(asset),
+        passed=not faults,
+        description="; ".join(faults[:5]) or None,
+        metadata={"faults": len(faults)},
+    )
+
+
+def table_faults(connection: duckdb.DuckDBPyConnection, name: str, span: Span | None) -> Iterator[str]:
+    """What of a table is not as schema.py says, one line a fault."""
+    table = schema.TABLES[name]
+    yield from _column_faults(connection, table)
+    where = _where(table, span)
+    yield from _key_faults(connection, table, where)
+    yield from _value_faults(connection, table, where)
+
+
+def _where(table: schema.Table, span: Span | None) -> str:
+    """The rows to check: the run's days of a daily table, the last load's of a log table, else all."""
+    if span is not None and table.name in DAY_OF:
+        return f"{DAY_OF[table.name]} BETWEEN DATE '{span.first}' AND DATE '{span.last}'"
+    if table.record:
+        return f"ingested_at = (SELECT max(ingested_at) FROM {table.name})"
+    return "true"
+
+
+def _column_faults(connection: duckdb.DuckDBPyConnection, table: schema.Table) -> Iterator[str]:
+    rows = connection.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? AND schema_name = 'main' "
+        "AND database_name = current_database()",
+        [table.name],
+    ).fetchall()
+    found = {name: _squeezed(kind) for name, kind in rows}
+    for column in table.columns:
+        if found.get(column.name) != _squeezed(column.type):
+            yield f"{table.name}.{column.name} is {found.get(column.name, 'missing')}, not {column.type}"
+
+
+def _squeezed(kind: str) -> str:
+    return kind.replace(" ", "").upper()
+
+
+def _key_faults(connection: duckdb.DuckDBPyConnection, table: schema.Table, where: str) -> Iterator[str]:
+    key = ", ".join(table.grain)
+    row = connection.execute(
+        f"SELECT {key}, count(*) FROM {table.name} WHERE {where} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
+    ).fetchone()
+    if row:
+        yield f"{table.name}: {row[-1]} rows with the key {row[:-1]}"
+
+
+def _value_faults(connection: duckdb.DuckDBPyConnection, table: schema.Table, where: str) -> Iterator[str]:
+    rules = {f"{column.name} {what}": rule for column in table.columns for what, rule in _rules(column)}
+    if not rules:
+        return
+    counts = ", ".join(f"count(*) FILTER (WHERE {rule})" for rule in rules.values())
+    row = connection.execute(f"SELECT {counts} FROM {table.name} WHERE {where}").fetchone()
+    for what, count in zip(rules, row or (), strict=False):
+        if count:
+            yield f"{table.name}: {count} rows in which {what}"
+
+
+def _rules(column: schema.Column) -> Iterator[tuple[str, str]]:
+    """(what is wrong, SQL that is true where it is) for each rule of a column."""
+    if column.required:
+        yield "is NULL", f"{column.name} IS NULL"
+    if column.words:
+        words = ", ".join(f"'{word}'" for word in column.words)
+        yield f"is none of {', '.join(column.words)}", f"{column.name} NOT IN ({words})"
+    if column.minimum is not None:
+        yield f"is below {column.minimum:g}", f"{column.name} < {column.minimum}"
+    if column.maximum is not None:
+        yield f"is above {column.maximum:g}", f"{column.name} > {column.maximum}"
+
+
+def _differences(connection: duckdb.DuckDBPyConnection, asset: str, span: Span | None) -> Iterator[str]:
+    days = f"BETWEEN DATE '{span.first}' AND DATE '{span.last}'" if span else "IS NOT NULL"
+    for what, query in _RECONCILED[asset]:
+        row = connection.execute(
+            query.format(hours=f"CAST(hour AS DATE) {days}", starts=f"CAST(started_at AS DATE) {days}")
+        ).fetchone()
+        if row and row[0] != row[1]:
+            yield f"{what}: {row[0]} against {row[1]}"

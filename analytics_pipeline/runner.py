@@ -1,0 +1,197 @@
+"""`materialize` as one call: load, then the Dagster jobs in this process for every day that waits, then publish.
+
+The runs are kept in the same Dagster home that `up` shows, so that the UI tells what the command did.
+
+Belongs here: which runs a materialization needs. Does not belong here: what runs by itself (automation.py), what a run
+makes (assets/).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import dagster as dg
+
+from analytics_pipeline import automation, engine, progress, stale
+from analytics_pipeline.assets.common import AS_OF_TAG, PASSED_DAY_TAG
+from analytics_pipeline.definitions import build_defs
+from analytics_pipeline.partitions import Clock, Span, spans
+from analytics_pipeline.resources import WarehouseResource
+from analytics_pipeline.settings import Settings
+
+
+class RunFailedError(Exception):
+    """A run failed; the text says which step and why, in one line."""
+
+
+@dataclass
+class Plan:
+    """The runs that a materialization needs after the load.
+
+    Attributes:
+        clock: Now, for the last run.
+        days: Spans of which only the days are made.
+        last: The span made together with what speaks about now; None where no day waits.
+        passed: Passed days of which what speaks about now is made too, each as of its end.
+    """
+
+    clock: Clock
+    days: list[Span] = field(default_factory=list)
+    last: Span | None = None
+    passed: list[date] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """What a materialization did: the days made, and whether there was anything to do."""
+
+    days: int
+    runs: int
+    now: datetime
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The Dagster home under the pipeline's home, with the project's dagster.yaml in it."""
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    with as_file(files("analytics_pipeline") / "dagster.yaml") as source:
+        if not (home / "dagster.yaml").exists() or source.read_bytes() != (home / "dagster.yaml").read_bytes():
+            shutil.copyfile(source, home / "dagster.yaml")
+    return home
+
+
+def materialize(
+    settings: Settings,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    full: bool = False,
+    as_of: datetime | str | None = None,
+    on_step: Callable[[str, int, int], None] | None = None,
+) -> Outcome:
+    """Load what is new, make what waits, publish.
+
+    Args:
+        settings: Where and how.
+        first: First day of a span to make again.
+        last: Last day of that span; its end is then now.
+        full: Make every day again.
+        as_of: The instant to take for now; `latest` is a microsecond after the newest start of any record.
+        on_step: Told the name of each step that begins, its number and how many there are at least.
+
+    Raises:
+        RunFailedError: A run failed; what was made before it stays.
+    """
+    told = on_step or (lambda name, number, total: None)
+    with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+        runs = _Runs(settings, instance, told)
+        runs.execute("load", {})
+        plan = _plan(settings, first=first, last=last, full=full, as_of=as_of)
+        if plan is None:
+            return Outcome(0, runs.done, datetime.now(UTC))
+        runs.expect(plan)
+        for span in plan.days:
+            runs.execute("days", automation.range_tags(span) | _now_tags(plan.clock))
+        for day in plan.passed:
+            runs.execute("speak", {PASSED_DAY_TAG: day.isoformat()})
+        if plan.last:
+            runs.execute("catch_up", automation.range_tags(plan.last) | _now_tags(plan.clock))
+        else:
+            runs.execute("speak", _now_tags(plan.clock))
+        made = sum(len(span) for span in plan.days) + (len(plan.last) if plan.last else 0)
+        return Outcome(made, runs.done, plan.clock.now)
+
+
+def _now_tags(clock: Clock) -> dict[str, str]:
+    if clock.passed_day:
+        return {PASSED_DAY_TAG: clock.passed_day.isoformat()}
+    return {AS_OF_TAG: clock.now.isoformat()}
+
+
+def _plan(
+    settings: Settings, *, first: date | None, last: date | None, full: bool, as_of: datetime | str | None
+) -> Plan | None:
+    """What to make; None where nothing waits and nothing was asked for."""
+    with WarehouseResource.of(settings).get_connection() as connection:
+        latest = engine.query(connection, "latest_start").fetchone()
+        newest = latest[0] if latest else None
+        clock = _clock(settings, as_of, last, newest)
+        oldest = stale.kept_first_day(settings.home)
+        waiting = stale.pending(connection, clock.today, automation.DAYS)
+        series_wait = stale.pending(connection, clock.today, ("daily_series",))
+    if oldest is None:
+        return Plan(clock)
+    asked = first is not None or last is not None or full
+    if asked:
+        begin = max(first or oldest, oldest) if not full else oldest
+        days = list(Span(begin, clock.today)) if begin <= clock.today else []
+    else:
+        days = waiting
+    if not days and not series_wait and as_of is None and settings.published_path.exists():
+        return None
+    found = spans(days)
+    passed = [day for day in days if day < clock.today] if first is not None else []
+    return Plan(clock, found[:-1], found[-1] if found else None, passed)
+
+
+def _clock(settings: Settings, as_of: datetime | str | None, last: date | None, newest: datetime | None) -> Clock:
+    if as_of == "latest":
+        instant = newest.replace(tzinfo=UTC) + timedelta(microseconds=1) if newest else datetime.now(UTC)
+        return Clock(instant, settings.zone)
+    if isinstance(as_of, datetime):
+        return Clock(as_of, settings.zone)
+    clock = Clock(datetime.now(UTC), settings.zone)
+    return Clock.at_end_of(last, settings.zone) if last is not None and last < clock.today else clock
+
+
+class _Runs:
+    """Runs of this process, one after the other."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance, told: Callable[[str, int, int], None]) -> None:
+        self.settings = settings
+        self.instance = instance
+        self.told = told
+        self.done = 0
+        self._step = 0
+        self._total = 1
+
+    def expect(self, plan: Plan) -> None:
+        """How many steps are still to come."""
+        days, now = len(automation.DAYS), len(automation.NOW)
+        self._total += len(plan.days) * days + len(plan.passed) * now + (days if plan.last else 0) + now
+
+    def execute(self, job: str, tags: dict[str, str]) -> None:
+        """Run a job here; definitions are made anew, for a load may have moved the first partition."""
+        definition = build_defs(self.settings).resolve_job_def(job)
+        with progress.listening(self._on_step):
+            result = definition.execute_in_process(
+                instance=self.instance,
+                tags=tags,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+        self.done += 1
+        if not result.success:
+            raise RunFailedError(f"run {result.run_id[:8]} of {job} failed: {'; '.join(_faults(result))}")
+
+    def _on_step(self, name: str) -> None:
+        self._step += 1
+        self.told(name, self._step, max(self._total, self._step))
+
+
+def _faults(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    """What went wrong, one line a step or check."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error.cause if error and error.cause else error
+            message = cause.message.strip().splitlines()[0] if cause else event.message
+            yield f"{event.step_key}: {message}"
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed:
+            yield f"check {evaluation.check_name} of {evaluation.asset_key.to_user_string()}: {evaluation.description}"

@@ -1,0 +1,83 @@
+"""Which days of which daily table no longer show what the log tier holds.
+
+A load marks the days on which its records bear, also days to come; making a day clears its mark in the same transaction.
+So a crash between the two loses nothing, and late data reach every day they matter to.
+
+Belongs here: how far a record bears for each daily asset. Does not belong here: when stale days are made (automation.py).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analytics_pipeline.partitions import HISTORY_DAYS, Clock, Span
+
+if TYPE_CHECKING:
+    import duckdb
+
+FIRST_DAY_FILE = "first_day"
+_TOUCHED = {"hour": "CAST(hour AS DATE)", "day": "day"}
+BEARS = {
+    "hourly_summaries": ("hour", 0, 0),
+    "daily_series": ("day", 0, 0),
+    "cluster_baselines": ("day", 1, HISTORY_DAYS),
+    "session_analytics": ("day", 0, HISTORY_DAYS),
+    "tool_profiles": ("day", 0, HISTORY_DAYS - 1),
+}
+"""Asset -> which of a touched hour's UTC day and its reporting day it goes by, and from how many to how many days on."""
+
+
+def mark(connection: duckdb.DuckDBPyConnection) -> None:
+    """Mark every day on which the hours and days in the temporary table `touched(hour, day)` bear."""
+    for asset, (by, first, last) in BEARS.items():
+        connection.execute(
+            f"INSERT INTO state.stale SELECT DISTINCT '{asset}', CAST(t.day + CAST(o.days AS INTEGER) AS DATE) "
+            f"FROM (SELECT DISTINCT {_TOUCHED[by]} AS day FROM touched) t "
+            f"CROSS JOIN (SELECT unnest(range({first}, {last + 1})) AS days) o WHERE t.day IS NOT NULL "
+            "EXCEPT SELECT asset, day FROM state.stale"
+        )
+
+
+def clear(connection: duckdb.DuckDBPyConnection, asset: str, span: Span, clock: Clock) -> None:
+    """Take back the marks of days that were just made; a day with records after now keeps its mark."""
+    connection.execute(
+        "DELETE FROM state.stale WHERE asset = $asset AND day BETWEEN $first AND $last AND (day < $today OR NOT EXISTS "
+        "(SELECT 1 FROM sessions WHERE sessions.day >= $today AND created_at >= $now UNION ALL "
+        "SELECT 1 FROM calls WHERE calls.day >= $today AND started_at >= $now))",
+        {"asset": asset, "first": span.first, "last": span.last, "today": clock.today, "now": clock.naive},
+    )
+
+
+def pending(connection: duckdb.DuckDBPyConnection, last: date, assets: tuple[str, ...] = tuple(BEARS)) -> list[date]:
+    """Days up to `last` on which any of the assets is stale, oldest first."""
+    rows = connection.execute(
+        "SELECT DISTINCT day FROM state.stale WHERE day <= ? AND list_contains(?, asset) ORDER BY day",
+        [last, list(assets)],
+    ).fetchall()
+    return [day for (day,) in rows]
+
+
+def first_day(connection: duckdb.DuckDBPyConnection) -> date | None:
+    """The oldest day of any record, by UTC or by the reporting zone; None before anything was loaded."""
+    row = connection.execute(
+        "SELECT least(min(day), CAST(min(started_at) AS DATE)) FROM "
+        "(SELECT day, started_at FROM runs UNION ALL SELECT day, started_at FROM calls)"
+    ).fetchone()
+    return row[0] if row else None
+
+
+def keep_first_day(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
+    """Keep the oldest day beside the warehouse, where the code location reads it without opening the database."""
+    day = first_day(connection)
+    if day is not None and day != kept_first_day(home):
+        (home / FIRST_DAY_FILE).write_text(day.isoformat() + "\n", encoding="utf-8")
+
+
+def kept_first_day(home: Path) -> date | None:
+    """The oldest day that was kept; None before anything was loaded."""
+    try:
+        return date.fromisoformat((home / FIRST_DAY_FILE).read_text(encoding="utf-8").strip())
+    except FileNotFoundError:
+        return None

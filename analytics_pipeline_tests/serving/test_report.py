@@ -1,0 +1,81 @@
+"""The report as a person reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analytics_pipeline.serving.queries import Queries
+from analytics_pipeline.serving.report import WIDTH, render_text
+from analytics_pipeline_tests.serving.publishing import ago, publish, run, settings_for
+from analytics_pipeline_tests.serving.test_queries import NOW, asked, busy
+
+
+def test_says_what_matters_within_the_width(tmp_path: Path) -> None:
+    text = render_text(asked(tmp_path, **busy()).insights_report(days=7, as_of=NOW))
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert "$7.98 known (+40% on the period before); 3 of 60 model calls unpriced" in text
+    assert "CRITICAL  25% of runs failed in 7 days" in text
+    assert "-> Start with the runs that ended in timeout." in text
+    assert "extract" in text
+    assert "haiku" in text
+    assert "\x1b" not in text
+    assert text.isascii()
+
+
+def test_no_comparison_with_a_period_that_the_logs_do_not_reach(tmp_path: Path) -> None:
+    report = asked(tmp_path, **busy()).insights_report(days=13, as_of=NOW)
+    assert report["is_comparable"] is False
+    assert "on the period before" not in render_text(report)
+
+
+def test_a_month_says_what_began_this_week_but_says_it_once(tmp_path: Path) -> None:
+    report = asked(tmp_path, **busy()).insights_report(days=30, as_of=NOW)
+    assert "Findings of the last 7 days: 3 critical" in render_text(report | {"insights": []})
+    assert "Findings of the last 7 days" not in render_text(report | {"insights": report["recent_insights"]})
+    assert asked(tmp_path, **busy()).insights_report(days=7, as_of=NOW)["recent_insights"] == []
+
+
+def test_color_only_where_asked(tmp_path: Path) -> None:
+    report = asked(tmp_path, **busy()).insights_report(days=7, as_of=NOW)
+    assert "\x1b[31;1mCRITICAL" in render_text(report, color=True)
+
+
+def test_nothing_to_say(tmp_path: Path) -> None:
+    text = render_text(Queries(settings_for(tmp_path)).insights_report())
+    assert "No runs in this window." in text
+    assert "Nothing stands out." in text
+
+
+def test_long_names_and_many_parts(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    runs = [run(f"r{i}", ago(2), pipeline_id=f"{'x' * 60}{i}", status="failed") for i in range(12)]
+    publish(settings, runs)
+    text = render_text(Queries(settings).insights_report())
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+
+
+def test_forecast_and_tools(tmp_path: Path) -> None:
+    report = asked(tmp_path, **busy()).insights_report(days=7, as_of=NOW)
+    report["cost_forecast"] = {
+        "current_daily_avg": 2.5,
+        "projected_weekly": 19.25,
+        "projected_monthly": 82.5,
+        "trend": "up",
+        "confidence": 0.85,
+    }
+    report["tools_at_risk"] = [
+        {
+            "tool_name": "search",
+            "confidence_level": "LOW",
+            "success_rate": 0.7,
+            "success_rate_ewma": 0.6,
+            "total_executions": 60,
+            "is_degrading": True,
+            "top_error_type": "timeout",
+        }
+    ]
+    lines = render_text(report).splitlines()
+    assert "  $19.25 in the next 7 days, $82.50 in the next 30, $2.50 a day so far; trend up, 85% likely" in lines
+    assert [line.split() for line in lines if line.startswith("  search")] == [
+        ["search", "LOW", "70%", "60%", "60", "degrading"]
+    ]
