@@ -18,16 +18,20 @@ FILES = {path.name.removesuffix(".sql"): path.read_text("utf-8") for path in FOL
 ENGINE = re.compile(r"^-- engine: (portable|duckdb)$", re.MULTILINE)
 PORTABLE = sorted(name for name, text in FILES.items() if ENGINE.findall(text) == ["portable"])
 
-SYNTAX = set(
-    "Add Alias And Between Boolean CTE Case Column DataType DataTypeParam Distinct Div EQ Exists From GT GTE Group "
-    "GroupingSets Having Identifier If In Is Join LT LTE Literal Mod Mul NEQ Neg Not Null NullSafeEQ NullSafeNEQ Or Order "
-    "Ordered Paren Placeholder Select Star Sub Subquery Table TableAlias Tuple Union Var Where Window WindowSpec "
-    "With".split()
-)
-FUNCTIONS = set(
-    "Abs Avg Cast Ceil Coalesce Count Exp Extract Floor Greatest Grouping Least Ln Max Min Nullif Pow Round RowNumber Sqrt "
-    "StddevSamp Sum TimestampTrunc UnixMicros".split()
-)
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text))
+
+
+SYNTAX = _words("""
+    Add Alias And Between Boolean CTE Case Column DataType DataTypeParam Distinct Div EQ Exists From GT GTE Group
+    GroupingSets Having Identifier If In Is Join LT LTE Literal Mod Mul NEQ Neg Not Null NullSafeEQ NullSafeNEQ Or Order
+    Ordered Paren Placeholder Select Star Sub Subquery Table TableAlias Tuple Union Var Where Window WindowSpec With
+""")
+FUNCTIONS = _words("""
+    Abs Avg Cast Ceil Coalesce Count Exp Extract Floor Greatest Grouping Least Ln Max Min Nullif Pow Round RowNumber
+    Sqrt StddevSamp Sum TimestampTrunc UnixMicros
+""")
 SPARK_NAMES = {"TryCast": "Cast", "Quantile": "percentile"}
 """What sqlglot calls the same words when it reads them as Spark's."""
 MACROS = {"percentile"}

@@ -1,4 +1,5 @@
--- What each agent is doing now: its latest known start or end, what it completed today, how it did in the last 24 hours.
+-- What each agent is doing now: its latest known start or end, what it completed today, how it did in the last 24
+-- hours.
 -- Grain: org_id, agent_id.
 -- Inputs: runs, calls.
 -- Parameters: $now, $day_starts_at (start of the reporting day), $recent_from (24 hours before now), $active_from

@@ -1,5 +1,5 @@
--- What sessions of the 30 days before each day were like, by pipeline, by its input category and by its genus. A session
--- with unpriced calls is in no baseline; every other is, whatever its status, with the figures that it knows.
+-- What sessions of the 30 days before each day were like, by pipeline, by its input category and by its genus. A
+-- session with unpriced calls is in no baseline; every other is, whatever its status, with the figures that it knows.
 -- The sums are exact and each day's are made once (money to the nanodollar, durations to the microsecond), so that
 -- neither the order of the sessions nor the other days made with it show in a mean or a deviation.
 -- Grain: as_of_day, org_id, level, pipeline_id, input_category, genus_hash.
@@ -50,8 +50,11 @@ sums AS (
     SELECT
         w.day AS as_of_day,
         d.org_id,
-        CASE WHEN grouping(d.genus_hash) = 0 THEN 'genus' WHEN grouping(d.input_category) = 0 THEN 'cluster' ELSE 'global' END
-            AS level,
+        CASE
+            WHEN grouping(d.genus_hash) = 0 THEN 'genus'
+            WHEN grouping(d.input_category) = 0 THEN 'cluster'
+            ELSE 'global'
+        END AS level,
         d.pipeline_id,
         d.input_category,
         d.genus_hash,
@@ -81,8 +84,11 @@ quantiles AS (
     SELECT
         w.day AS as_of_day,
         k.org_id,
-        CASE WHEN grouping(k.genus_hash) = 0 THEN 'genus' WHEN grouping(k.input_category) = 0 THEN 'cluster' ELSE 'global' END
-            AS level,
+        CASE
+            WHEN grouping(k.genus_hash) = 0 THEN 'genus'
+            WHEN grouping(k.input_category) = 0 THEN 'cluster'
+            ELSE 'global'
+        END AS level,
         k.pipeline_id,
         k.input_category,
         k.genus_hash,

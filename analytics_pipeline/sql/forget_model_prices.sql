@@ -1,5 +1,8 @@
 -- Removes the rows that the pairs in $rows have in model_prices, whatever their version (NULL = NULL).
+-- Grain: none; deletes rows.
+-- Inputs: model_prices.
 -- Parameters: $rows (a JSON list of objects with provider and model).
+-- engine: duckdb
 DELETE FROM model_prices AS p
 WHERE EXISTS (
     SELECT 1

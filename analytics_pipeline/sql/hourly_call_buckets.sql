@@ -1,5 +1,5 @@
--- The known durations of each hour's calls, counted by bucket: bucket b holds those in [1.02^b, 1.02^(b+1)) ms, bucket 0
--- also those below 1 ms. A duration within rounding of a bound (1e-15 of it) may count on either side of it.
+-- The known durations of each hour's calls, counted by bucket: bucket b holds those in [1.02^b, 1.02^(b+1)) ms, bucket
+-- 0 also those below 1 ms. A duration within rounding of a bound (1e-15 of it) may count on either side of it.
 -- Grain: grain_id, bucket.
 -- Inputs: calls, hourly_call_sums. Parameters: $starts_at, $ends_at (half-open, of the calls' start).
 -- engine: portable

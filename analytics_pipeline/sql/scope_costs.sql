@@ -1,7 +1,8 @@
 -- Known cost of each scope on each day: complete days, and what is known of the day of now. A scope had no run on a day
 -- without a row; unpriced calls add nothing.
 -- Grain: org_id, scope_kind, scope, day.
--- Inputs: daily_series, runs, calls. Parameters: $oldest (first day), $first_ahead (first day not complete), $known_until.
+-- Inputs: daily_series, runs, calls.
+-- Parameters: $oldest (first day), $first_ahead (first day that is not complete), $known_until.
 -- engine: portable
 WITH days AS (
     SELECT day, org_id, project, pipeline_id, cost_usd

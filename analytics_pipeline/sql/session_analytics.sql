@@ -90,7 +90,8 @@ FROM (
             END AS metric_status,
             EXTRACT(HOUR FROM e.local_created_at) AS hour_of_day,
             -- day 0 of the epoch was a Thursday
-            (CAST(floor(unix_micros(e.local_created_at) / CAST(86400000000 AS DOUBLE)) AS BIGINT) + 3) % 7 AS day_of_week
+            (CAST(floor(unix_micros(e.local_created_at) / CAST(86400000000 AS DOUBLE)) AS BIGINT) + 3) % 7
+                AS day_of_week
         FROM sessions AS e
         INNER JOIN span_days AS d ON d.day = e.day
         WHERE e.created_at < d.known_until

@@ -1,6 +1,9 @@
 -- Inserts price rows.
+-- Grain: provider, model, token_type, valid_from, tier_from, second_from.
+-- Inputs: model_prices.
 -- Grain of model_prices: provider, model, token_type, valid_from, tier_from, second_from.
 -- Parameters: $rows (a JSON list of objects; prices as text, so that no digit is lost on the way).
+-- engine: duckdb
 INSERT INTO model_prices BY NAME
 SELECT
     unnest(

@@ -1,5 +1,5 @@
--- What each tool did on each day. Executions are the calls with a known status; `recent` and `memory` are the day's step
--- of the exponentially weighted success rate (weight 0.05): rate after = memory * rate before + recent.
+-- What each tool did on each day. Executions are the calls with a known status; `recent` is the day's step of the
+-- exponentially weighted success rate: rate after the day = 0.95^executions * rate before it + recent.
 -- Grain: day, org_id, tool_name.
 -- Inputs: calls. Parameters: $first_member, $last_member (days, both included), $known_until.
 -- engine: portable
@@ -9,7 +9,8 @@ SELECT
     name AS tool_name,
     count(status) AS executions,
     count(CASE WHEN status = 'ok' THEN 1 END) AS successes,
-    CAST(sum(CASE WHEN status = 'ok' THEN CAST(0.05 * power(0.95, newer - 1) AS DECIMAL(18, 17)) END) AS DOUBLE) AS recent,
+    CAST(sum(CASE WHEN status = 'ok' THEN CAST(0.05 * power(0.95, newer - 1) AS DECIMAL(18, 17)) END) AS DOUBLE)
+        AS recent,
     CAST(sum(CASE WHEN status IS NOT NULL THEN cost_usd END) AS DECIMAL(38, 9)) AS cost_sum,
     count(CASE WHEN status IS NOT NULL THEN cost_usd END) AS costs,
     CAST(sum(CASE WHEN status IS NOT NULL THEN CAST(round(duration_ms * 1000) AS BIGINT) END) AS BIGINT) AS duration_us,

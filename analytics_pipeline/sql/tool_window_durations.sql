@@ -1,5 +1,5 @@
--- The 95th percentile of each profile's durations from their buckets, interpolated between the two durations next to its
--- rank as quantile_cont does, each taken as the geometric middle of its bucket: within 1 % of the exact one.
+-- The 95th percentile of each profile's durations from their buckets, interpolated between the two durations next to
+-- its rank as quantile_cont does, each taken as the geometric middle of its bucket: within 1 % of the exact one.
 -- Grain: profile_id.
 -- Inputs: tool_windows, tool_day_buckets, window_days. Parameters: none.
 -- engine: duckdb

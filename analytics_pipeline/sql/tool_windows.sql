@@ -1,5 +1,5 @@
--- What each tool did in the 30 days that end with each day, each row with a number of its own. The weighted success rate
--- begins at 0.95 before the window's first execution; a day's step counts less by 0.95 for every execution after that day.
+-- What each tool did in the 30 days that end with each day, each row with a number of its own. The weighted success
+-- rate begins at 0.95 before the window's first execution; a day's step shrinks by 0.95 with every execution after it.
 -- Grain: as_of_day, org_id, tool_name.
 -- Inputs: tool_days, window_days. Parameters: none.
 -- engine: portable
