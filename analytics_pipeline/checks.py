@@ -67,8 +67,8 @@ _RECONCILED = {
     "daily_series": (
         (
             "daily runs are the runs",
-            "SELECT (SELECT coalesce(sum(runs), 0) FROM daily_series), (SELECT count(*) FROM runs WHERE day NOT IN "
-            "(SELECT day FROM state.stale WHERE asset = 'daily_series'))",
+            "SELECT (SELECT coalesce(sum(runs), 0) FROM daily_series WHERE {fresh}), "
+            "(SELECT count(*) FROM runs WHERE {fresh})",
         ),
     ),
 }
@@ -100,15 +100,22 @@ def specs(asset: str) -> list[dg.AssetCheckSpec]:
     return found
 
 
-def run(connection: duckdb.DuckDBPyConnection, asset: str, span: Span | None) -> list[dg.AssetCheckResult]:
-    """Check what an asset made; daily assets only within `span`."""
+def run(
+    connection: duckdb.DuckDBPyConnection, asset: str, made: Sequence[Span] | None = None
+) -> list[dg.AssetCheckResult]:
+    """Check what an asset made; daily assets only within the spans that were made."""
     results = []
     if TABLES_OF[asset]:
-        faults = [fault for table in TABLES_OF[asset] for fault in table_faults(connection, table, span)]
+        faults = [fault for table in TABLES_OF[asset] for fault in table_faults(connection, table, made)]
         results.append(_result("schema", asset, faults))
     if asset in _RECONCILED:
-        results.append(_result("reconciliation", asset, list(_differences(connection, asset, span))))
+        results.append(_result("reconciliation", asset, list(_differences(connection, asset, made))))
     return results
+
+
+def within(day: str, made: Sequence[Span]) -> str:
+    """SQL that is true where the day, an SQL expression, is in one of the spans."""
+    return "(" + (" OR ".join(f"{day} BETWEEN DATE '{s.first}' AND DATE '{s.last}'" for s in made) or "false") + ")"
 
 
 def _result(name: str, asset: str, faults: Sequence[str]) -> dg.AssetCheckResult:
@@ -121,19 +128,19 @@ def _result(name: str, asset: str, faults: Sequence[str]) -> dg.AssetCheckResult
     )
 
 
-def table_faults(connection: duckdb.DuckDBPyConnection, name: str, span: Span | None) -> Iterator[str]:
+def table_faults(connection: duckdb.DuckDBPyConnection, name: str, made: Sequence[Span] | None = None) -> Iterator[str]:
     """What of a table is not as schema.py says, one line a fault."""
     table = schema.TABLES[name]
     yield from _column_faults(connection, table)
-    where = _where(table, span)
+    where = _where(table, made)
     yield from _key_faults(connection, table, where)
     yield from _value_faults(connection, table, where)
 
 
-def _where(table: schema.Table, span: Span | None) -> str:
+def _where(table: schema.Table, made: Sequence[Span] | None) -> str:
     """The rows to check: the run's days of a daily table, the last load's of a log table, else all."""
-    if span is not None and table.name in DAY_OF:
-        return f"{DAY_OF[table.name]} BETWEEN DATE '{span.first}' AND DATE '{span.last}'"
+    if made is not None and table.name in DAY_OF:
+        return within(DAY_OF[table.name], made)
     if table.record:
         return f"ingested_at = (SELECT max(ingested_at) FROM {table.name})"
     return "true"
@@ -188,11 +195,13 @@ def _rules(column: schema.Column) -> Iterator[tuple[str, str]]:
         yield f"is above {column.maximum:g}", f"{column.name} > {column.maximum}"
 
 
-def _differences(connection: duckdb.DuckDBPyConnection, asset: str, span: Span | None) -> Iterator[str]:
-    days = f"BETWEEN DATE '{span.first}' AND DATE '{span.last}'" if span else "IS NOT NULL"
+def _differences(connection: duckdb.DuckDBPyConnection, asset: str, made: Sequence[Span] | None) -> Iterator[str]:
+    places = {
+        "hours": within("CAST(hour AS DATE)", made or ()),
+        "starts": within("CAST(started_at AS DATE)", made or ()),
+        "fresh": f"day NOT IN (SELECT day FROM state.stale WHERE asset = '{asset}')",
+    }
     for what, query in _RECONCILED[asset]:
-        row = connection.execute(
-            query.format(hours=f"CAST(hour AS DATE) {days}", starts=f"CAST(started_at AS DATE) {days}")
-        ).fetchone()
+        row = connection.execute(query.format(**places)).fetchone()
         if row and row[0] != row[1]:
             yield f"{what}: {row[0]} against {row[1]}"

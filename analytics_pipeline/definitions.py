@@ -1,7 +1,7 @@
 """Where the parts meet: the one code location that Dagster loads.
 
-`build_defs` takes settings so that tests can swap them; `defs` is what workspace.yaml names. Nothing is read here but the
-settings and the day of the oldest record.
+`build_defs` takes settings so that tests can swap them; `defs` is what workspace.yaml names. Nothing is read here but
+the settings and the day of the oldest record.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from analytics_pipeline.assets.now import NOW_ASSETS
 from analytics_pipeline.automation import JOBS, build_automation
 from analytics_pipeline.resources import WarehouseResource
 from analytics_pipeline.settings import Settings, load_settings
-from analytics_pipeline.stale import kept_first_day
+from analytics_pipeline.stale import first_partition
 
 
 def build_defs(settings: Settings | None = None) -> dg.Definitions:
     """Everything, for these settings (default: those of analytics.toml and the environment)."""
     settings = settings or load_settings()
-    first = kept_first_day(settings.home) or datetime.now(UTC).date()
+    first = first_partition(settings.home, datetime.now(UTC).date())
     schedules, sensors = build_automation(settings, first)
     return dg.Definitions(
         assets=[run_logs, *day_assets(partitions_from(first)), *NOW_ASSETS],

@@ -15,10 +15,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,17 +29,19 @@ MAX_DEPTH = 500
 """How deep arrays and objects of a line may nest; deeper ones exhaust recursive readers."""
 EARLIEST = datetime(2000, 1, 1)  # noqa: DTZ001 - rows hold naive UTC
 """Any time before this one is bad."""
+LARGEST_INT = 10**12
+MONEY_LIMIT = 10**6
+"""Counts beyond the one and money from the other on, USD, are no measurements, and sums over them would overflow."""
 
 _DEFAULTS = {("qa", "name"): "qa"}
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - rows hold naive UTC
-_LARGEST_INT = 2**63 - 1
 _MONEY_STEP = Decimal("1e-9")
-_MONEY_LIMIT = Decimal(10) ** 9
 _SHOWN = 60
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _INSTANT = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):?(\d\d))?", re.ASCII
 )
+_JSON_TYPES = {type(None): "null", bool: "boolean", str: "string", int: "number", dict: "object", list: "array"}
 _CATEGORIES = ((500, "tiny"), (2_000, "small"), (6_000, "medium"), (20_000, "large"))
 
 
@@ -307,7 +310,7 @@ def _text(field: str, value: object, column: schema.Column, timezone: ZoneInfo |
 
 def _int(field: str, value: object, column: schema.Column, timezone: ZoneInfo | None) -> int:
     number = _decimal(field, value)
-    if abs(number) > _LARGEST_INT:
+    if abs(number) > LARGEST_INT:
         raise Reject(f"{field}: {_shown(value)} is too large")
     if number != number.to_integral_value():
         raise Reject(f"{field}: {_shown(value)} is not a whole number")
@@ -325,9 +328,9 @@ def _float(field: str, value: object, column: schema.Column, timezone: ZoneInfo 
 
 def _money(field: str, value: object, column: schema.Column, timezone: ZoneInfo | None) -> Decimal:
     number = _decimal(field, value)
-    if abs(number) < _MONEY_LIMIT:
+    if abs(number) < MONEY_LIMIT:
         number = number.quantize(_MONEY_STEP, rounding=ROUND_HALF_UP)
-    if abs(number) >= _MONEY_LIMIT:
+    if abs(number) >= MONEY_LIMIT:
         raise Reject(f"{field}: {_shown(value)} is too large")
     return abs(number) if number == 0 else number
 
@@ -485,21 +488,43 @@ def measure(value: object) -> dict[str, Any]:
     follows from these (`measures_of`).
     """
     if isinstance(value, str):
-        return {**measures_of(len(value)), "input_fingerprint": _fingerprint({":string"})}
+        return {**measures_of(len(value)), "input_fingerprint": _fingerprint(frozenset({":string"}))}
+    paths: set[str] = set()
+    types: set[type] = set()
+    depth, items = _walk(value, "", paths, types)
+    measures = measures_of(_compact_length(value, types), depth, items)
+    fingerprint = _fingerprint(frozenset(paths))
+    return {**measures, "input_depth": depth, "input_items": items, "input_fingerprint": fingerprint}
+
+
+def _walk(node: object, path: str, paths: set[str], types: set[type]) -> tuple[int, int]:
+    """Collect the typed paths and the types of a value; returns how deep it nests and the elements of all its arrays."""
+    kind = type(node)
+    types.add(kind)
+    paths.add(f"{path}:{_JSON_TYPES.get(kind, 'number')}")
     depth = items = 0
-    paths = set()
-    waiting: list[tuple[object, str, int]] = [(value, "", 0)]
-    while waiting:
-        node, path, above = waiting.pop()
-        paths.add(f"{path}:{_json_type(node)}")
-        if isinstance(node, dict):
-            waiting.extend((child, f"{path}.{key}", above + 1) for key, child in node.items())
-        elif isinstance(node, list):
-            items += len(node)
-            waiting.extend((child, f"{path}[]", above + 1) for child in node)
-        depth = max(depth, above + isinstance(node, dict | list))
-    measures = measures_of(len(_compact("input", value)), depth, items)
-    return {**measures, "input_depth": depth, "input_items": items, "input_fingerprint": _fingerprint(paths)}
+    if isinstance(node, dict):
+        for key, child in node.items():
+            below, within = _walk(child, f"{path}.{key}", paths, types)
+            depth, items = max(depth, below), items + within
+    elif isinstance(node, list):
+        items, child_path = len(node), f"{path}[]"
+        for child in node:
+            below, within = _walk(child, child_path, paths, types)
+            depth, items = max(depth, below), items + within
+    else:
+        return 0, 0
+    return depth + 1, items
+
+
+def _compact_length(value: object, types: set[type]) -> int:
+    """Characters of a value as compact JSON; they do not depend on the order of keys, but on how a fraction is written."""
+    import orjson
+
+    if types <= _JSON_TYPES.keys():
+        with suppress(TypeError):  # an integer of more than 64 bits, half of a surrogate pair
+            return len(orjson.dumps(value).decode())
+    return len(_compact("input", value))
 
 
 def measures_of(chars: int, depth: int | None = None, items: int | None = None) -> dict[str, Any]:
@@ -523,21 +548,6 @@ def _measures(value: object, chars: int | None) -> dict[str, Any]:
     return measures_of(chars) if chars is not None else {}
 
 
-def _json_type(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case dict():
-            return "object"
-        case list():
-            return "array"
-        case _:
-            return "number"
-
-
-def _fingerprint(paths: set[str]) -> str:
+@lru_cache(maxsize=4096)
+def _fingerprint(paths: frozenset[str]) -> str:
     return hashlib.sha256("\n".join(sorted(paths)).encode()).hexdigest()[:16]

@@ -8,21 +8,29 @@ makes (assets/).
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from importlib.resources import as_file, files
+from importlib.resources import as_file
+from importlib.resources import files as resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from analytics_pipeline import automation, engine, progress, stale
-from analytics_pipeline.assets.common import AS_OF_TAG, PASSED_DAY_TAG
+from analytics_pipeline import automation, engine, progress, stale, state
+from analytics_pipeline.assets.common import AS_OF_TAG, MADE_AT, PASSED_DAY_TAG
+from analytics_pipeline.assets.load import PROBLEMS
 from analytics_pipeline.definitions import build_defs
+from analytics_pipeline.load import files
 from analytics_pipeline.partitions import Clock, Span, spans
 from analytics_pipeline.resources import WarehouseResource
 from analytics_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 class RunFailedError(Exception):
@@ -48,18 +56,26 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What a materialization did: the days made, and whether there was anything to do."""
+    """What a materialization did.
+
+    Attributes:
+        days: Days made; without one, only what speaks about now was made, or nothing.
+        runs: Runs that it took; one where nothing was to be done but look for logs.
+        now: The instant that was now.
+        problems: (path, what is wrong and what to do) for each file that could not be read.
+    """
 
     days: int
     runs: int
     now: datetime
+    problems: list[tuple[str, str]]
 
 
 def dagster_home(settings: Settings) -> Path:
     """The Dagster home under the pipeline's home, with the project's dagster.yaml in it."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    with as_file(files("analytics_pipeline") / "dagster.yaml") as source:
+    with as_file(resources("analytics_pipeline") / "dagster.yaml") as source:
         if not (home / "dagster.yaml").exists() or source.read_bytes() != (home / "dagster.yaml").read_bytes():
             shutil.copyfile(source, home / "dagster.yaml")
     return home
@@ -89,22 +105,23 @@ def materialize(
     """
     told = on_step or (lambda name, number, total: None)
     with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+        automation.fail_abandoned_runs(instance)
         runs = _Runs(settings, instance, told)
-        runs.execute("load", {})
+        problems = _problems(runs.execute("load", {}))
         plan = _plan(settings, first=first, last=last, full=full, as_of=as_of)
         if plan is None:
-            return Outcome(0, runs.done, datetime.now(UTC))
+            return Outcome(0, runs.done, datetime.now(UTC), problems)
         runs.expect(plan)
         for span in plan.days:
             runs.execute("days", automation.range_tags(span) | _now_tags(plan.clock))
         for day in plan.passed:
-            runs.execute("speak", {PASSED_DAY_TAG: day.isoformat()})
+            runs.execute("speak", {PASSED_DAY_TAG: day.isoformat()}, automation.NOW[:-1])
         if plan.last:
             runs.execute("catch_up", automation.range_tags(plan.last) | _now_tags(plan.clock))
         else:
             runs.execute("speak", _now_tags(plan.clock))
         made = sum(len(span) for span in plan.days) + (len(plan.last) if plan.last else 0)
-        return Outcome(made, runs.done, plan.clock.now)
+        return Outcome(made, runs.done, plan.clock.now, problems)
 
 
 def _now_tags(clock: Clock) -> dict[str, str]:
@@ -122,21 +139,26 @@ def _plan(
         newest = latest[0] if latest else None
         clock = _clock(settings, as_of, last, newest)
         oldest = stale.kept_first_day(settings.home)
-        waiting = stale.pending(connection, clock.today, automation.DAYS)
-        series_wait = stale.pending(connection, clock.today, ("daily_series",))
-    if oldest is None:
-        return Plan(clock)
+        waiting = stale.due(connection, clock, automation.DAYS)
+        unpublished = bool(stale.due(connection, clock, ("daily_series",))) or _is_unpublished(connection, settings)
     asked = first is not None or last is not None or full
-    if asked:
-        begin = max(first or oldest, oldest) if not full else oldest
-        days = list(Span(begin, clock.today)) if begin <= clock.today else []
-    else:
-        days = waiting
-    if not days and not series_wait and as_of is None and settings.published_path.exists():
+    begin = oldest if full or first is None or oldest is None else max(first, oldest)
+    end = max(stale.last_day(asset, clock) for asset in automation.DAYS)
+    days = list(Span(begin, end)) if asked and begin else waiting
+    if not days and not unpublished and as_of is None:
         return None
     found = spans(days)
-    passed = [day for day in days if day < clock.today] if first is not None else []
-    return Plan(clock, found[:-1], found[-1] if found else None, passed)
+    if first is not None:
+        return Plan(clock, found, None, [day for day in days if day < clock.today])
+    return Plan(clock, found[:-1], found[-1] if found else None)
+
+
+def _is_unpublished(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Whether the warehouse holds what the published copy does not show, as after a run that was killed."""
+    made, published = (state.fact(connection, name) or "" for name in (MADE_AT, "published_at"))
+    if made > published or not settings.published_path.exists():
+        return True
+    return files.read_ledger(connection) != automation.published_ledger(settings)
 
 
 def _clock(settings: Settings, as_of: datetime | str | None, last: date | None, newest: datetime | None) -> Clock:
@@ -163,25 +185,35 @@ class _Runs:
     def expect(self, plan: Plan) -> None:
         """How many steps are still to come."""
         days, now = len(automation.DAYS), len(automation.NOW)
-        self._total += len(plan.days) * days + len(plan.passed) * now + (days if plan.last else 0) + now
+        self._total += len(plan.days) * days + len(plan.passed) * (now - 1) + (days if plan.last else 0) + now
 
-    def execute(self, job: str, tags: dict[str, str]) -> None:
-        """Run a job here; definitions are made anew, for a load may have moved the first partition."""
+    def execute(self, job: str, tags: dict[str, str], assets: Sequence[str] | None = None) -> dg.ExecuteInProcessResult:
+        """Run a job, or these assets of it, here; definitions are made anew: a load may move the first partition."""
         definition = build_defs(self.settings).resolve_job_def(job)
         with progress.listening(self._on_step):
             result = definition.execute_in_process(
                 instance=self.instance,
-                tags=tags,
+                tags=tags | {automation.PROCESS_TAG: str(os.getpid())},
+                asset_selection=None if assets is None else [dg.AssetKey(asset) for asset in assets],
                 raise_on_error=False,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         self.done += 1
         if not result.success:
             raise RunFailedError(f"run {result.run_id[:8]} of {job} failed: {'; '.join(_faults(result))}")
+        return result
 
     def _on_step(self, name: str) -> None:
         self._step += 1
         self.told(name, self._step, max(self._total, self._step))
+
+
+def _problems(result: dg.ExecuteInProcessResult) -> list[tuple[str, str]]:
+    """The files that a load could not read, and why."""
+    (loaded,) = result.asset_materializations_for_node("run_logs")
+    table = loaded.metadata[PROBLEMS]
+    assert isinstance(table, dg.TableMetadataValue)
+    return [(str(record.data["path"]), str(record.data["problem"])) for record in table.records]
 
 
 def _faults(result: dg.ExecuteInProcessResult) -> Iterator[str]:

@@ -1,14 +1,15 @@
 """Which days of which daily table no longer show what the log tier holds.
 
-A load marks the days on which its records bear, also days to come; making a day clears its mark in the same transaction.
-So a crash between the two loses nothing, and late data reach every day they matter to.
+A load marks the days on which its records bear, also days to come; making a day clears its mark in the same
+transaction. So a crash between the two loses nothing, and late data reach every day they matter to.
 
-Belongs here: how far a record bears for each daily asset. Does not belong here: when stale days are made (automation.py).
+Belongs here: how far a record bears for each daily asset. Does not belong here: when stale days are made
+(automation.py).
 """
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ BEARS = {
     "session_analytics": ("day", 0, HISTORY_DAYS),
     "tool_profiles": ("day", 0, HISTORY_DAYS - 1),
 }
-"""Asset -> which of a touched hour's UTC day and its reporting day it goes by, and from how many to how many days on."""
+"""Asset -> which of a touched hour's UTC day and its reporting day it goes by, from how many to how many days on."""
 
 
 def mark(connection: duckdb.DuckDBPyConnection) -> None:
@@ -50,6 +51,18 @@ def clear(connection: duckdb.DuckDBPyConnection, asset: str, span: Span, clock: 
     )
 
 
+def last_day(asset: str, clock: Clock) -> date:
+    """The last day that the asset can be made for now: today, in UTC or in the reporting zone, as it goes by."""
+    if BEARS[asset][0] == "day":
+        return clock.today
+    return (clock.now.astimezone(UTC) - timedelta(microseconds=1)).date()  # at midnight nothing of the new day is known
+
+
+def due(connection: duckdb.DuckDBPyConnection, clock: Clock, assets: tuple[str, ...]) -> list[date]:
+    """Days on which any of the assets is stale and can be made for now, oldest first."""
+    return sorted({day for asset in assets for day in pending(connection, last_day(asset, clock), (asset,))})
+
+
 def pending(connection: duckdb.DuckDBPyConnection, last: date, assets: tuple[str, ...] = tuple(BEARS)) -> list[date]:
     """Days up to `last` on which any of the assets is stale, oldest first."""
     rows = connection.execute(
@@ -69,9 +82,12 @@ def first_day(connection: duckdb.DuckDBPyConnection) -> date | None:
 
 
 def keep_first_day(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
-    """Keep the oldest day beside the warehouse, where the code location reads it without opening the database."""
-    day = first_day(connection)
-    if day is not None and day != kept_first_day(home):
+    """Keep the oldest day beside the warehouse, where the code location reads it without opening the database.
+
+    It only moves back: a day that lost its last record still has to be made again.
+    """
+    day, kept = first_day(connection), kept_first_day(home)
+    if day is not None and (kept is None or day < kept):
         (home / FIRST_DAY_FILE).write_text(day.isoformat() + "\n", encoding="utf-8")
 
 
@@ -81,3 +97,8 @@ def kept_first_day(home: Path) -> date | None:
         return date.fromisoformat((home / FIRST_DAY_FILE).read_text(encoding="utf-8").strip())
     except FileNotFoundError:
         return None
+
+
+def first_partition(home: Path, today: date) -> date:
+    """The day that the partitions begin with: the oldest record's, today where there is none or where it is to come."""
+    return min(kept_first_day(home) or today, today)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _TABLES = {
     # what was read of which file: `consumed` bytes and `newlines` up to the last whole line (of unpacked content)
     "files": "path VARCHAR, format VARCHAR, inode VARCHAR, size_bytes BIGINT, modified_ns BIGINT, consumed BIGINT, "
-    "newlines BIGINT, head_hash VARCHAR, tail_hash VARCHAR, sha256 VARCHAR, failed BOOLEAN",
+    "newlines BIGINT, head_hash VARCHAR, tail_hash VARCHAR, sha256 VARCHAR, problem VARCHAR",
     # days of daily assets that do not show yet what the log tier holds (stale.py)
     "stale": "asset VARCHAR, day DATE",
     # UTC hours and reporting days with new data that the analytics tier has not been made from yet

@@ -8,6 +8,7 @@ file. Does not belong here: what is written (load/, transforms/, insights/), and
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ STORAGE_VERSION = "v1.2.0"
 """What every DuckDB from 1.2 on can read: BI tools lag behind (contract §4)."""
 MEMORY_LIMIT = "1200MB"
 LOCK_TIMEOUT_SECONDS = 600.0
+
+
+_NO_ROOM = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class WarehouseBusyError(Exception):
@@ -75,7 +79,7 @@ class Warehouse:
             try:
                 yield connection
             except BaseException as error:
-                if _is_disk_full(error):
+                if is_disk_full(error):
                     raise DiskFullError(
                         f"no room left on the disk of {self.path.parent}: nothing was changed; free some and run again"
                     ) from error
@@ -103,7 +107,7 @@ class Warehouse:
                 os.replace(copy, self.published)
             except OSError as error:
                 copy.unlink(missing_ok=True)
-                if _is_disk_full(error):
+                if is_disk_full(error):
                     raise DiskFullError(
                         f"no room left to publish {self.published}: the last published state stays; free some space"
                     ) from error
@@ -193,5 +197,6 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def _is_disk_full(error: BaseException) -> bool:
-    return "No space left on device" in str(error) or "not enough disk space" in str(error).lower()
+def is_disk_full(error: BaseException) -> bool:
+    """Whether something could not be written for want of room: on the disk, in a quota, or under a limit for files."""
+    return any(words in str(error) for words in _NO_ROOM)

@@ -151,10 +151,11 @@ def test_true_and_lists_are_values_of_no_field_but_flags_and_json(kind: str) -> 
         ({**CALL, "input_tokens": 1.5}, "input_tokens: 1.5 is not a whole number"),
         ({**CALL, "input_tokens": True}, "input_tokens: true is not a number"),
         ({**CALL, "input_tokens": 2**63}, "input_tokens: 9223372036854775808 is too large"),
+        ({**CALL, "input_tokens": 10**12 + 1}, "input_tokens: 1000000000001 is too large"),
         ({**CALL, "input_tokens": "12 "}, "input_tokens: '12 ' is not a number"),
         ({**CALL, "cost_usd": "NaN"}, "cost_usd: 'NaN' is not a number"),
         ({**CALL, "cost_usd": math.inf}, "cost_usd: inf is not a number"),
-        ({**CALL, "cost_usd": 10**9}, "cost_usd: 1000000000 is too large"),
+        ({**CALL, "cost_usd": 10**6}, "cost_usd: 1000000 is too large"),
         ({**CALL, "duration_ms": "1e400"}, "duration_ms: '1e400' is not finite"),
         ({**CALL, "duration_ms": 1e300}, "duration_ms: 1e+300 ends after the year 9999"),
         ({**CALL, "browser_used": "true"}, "browser_used: 'true' is not true or false"),
@@ -350,7 +351,7 @@ def test_money_is_what_duckdb_casts_it_to(texts: list[str]) -> None:
     for text, (expected,) in zip(texts, found, strict=True):
         (bare,) = parse_line(f'{{"cost_usd": {text}}}'.encode())
         for value in (bare["cost_usd"], text):  # type: ignore[index]
-            if expected is None:
+            if expected is None or abs(expected) >= records.MONEY_LIMIT:
                 assert "is too large" in reason({**CALL, "cost_usd": value})
             else:
                 assert row({**CALL, "cost_usd": value})["cost_reported"] == expected
@@ -364,7 +365,7 @@ def test_money_is_what_duckdb_casts_it_to(texts: list[str]) -> None:
         ("0.12345678949999999999999", "0.123456789"),
         ("3e-06", "0.000003000"),
         ("7.9e-13", "0.000000000"),
-        ("999999999.9999999994", "999999999.999999999"),
+        ("999999.9999999994", "999999.999999999"),
     ],
 )
 def test_money_is_rounded_half_up_as_it_was_written(text: str, expected: str) -> None:
@@ -374,7 +375,7 @@ def test_money_is_rounded_half_up_as_it_was_written(text: str, expected: str) ->
     assert f"{cost:f}" == expected
 
 
-@given(st.integers(0, 2**63 - 1))
+@given(st.integers(0, 10**12))
 def test_a_count_is_the_same_in_every_shape(count: int) -> None:
     for value in (count, str(count), f"{count}.0", f"{count}e0"):
         assert row({**CALL, "input_tokens": value})["input_tokens"] == count
@@ -488,7 +489,7 @@ def test_the_input_wins_over_its_stated_length_and_is_not_kept() -> None:
 
 def test_the_score_ends_at_one() -> None:
     assert measure([["x"] * 20_000] * 30)["input_complexity_score"] <= 1
-    assert row({**RUN, "input_chars": 10**18})["input_complexity_score"] == 1
+    assert row({**RUN, "input_chars": 10**12})["input_complexity_score"] == 1
 
 
 _JSON_VALUE = st.recursive(

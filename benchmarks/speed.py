@@ -1,8 +1,8 @@
 """How fast logs become published tables, each figure beside what was promised (`make bench`).
 
-Four parts: `bulk` against bare DuckDB on the same file, `sparse` logs of a long time, one more `hour` after a short and a
-long history, `latency` from a log line to its published row. The commands run as processes of their own on fresh homes in
-a temporary folder, as a user would run them, their start included. A full run also writes its figures to README.md.
+Four parts: `bulk` against bare DuckDB on the same file, `sparse` logs of a long time, one more `hour` after a short and
+a long history, `latency` from a log line to its published row. The commands run as processes of their own on homes in a
+temporary folder, as a user would run them, their start included. A full run also writes its figures to README.md.
 
 Belongs here: making logs of a shape, running, timing, showing. Does not belong here: whether the tables are right.
 """
@@ -38,6 +38,7 @@ from urllib.request import urlopen
 Result = TypeVar("Result")
 
 README = Path(__file__).with_name("README.md")
+COMMAND = (sys.executable, "-m", "analytics_pipeline")
 END = datetime(2026, 10, 21, 12, tzinfo=UTC)
 """Where made logs end; fixed, so that two runs read the same bytes."""
 RUNS_PER_WEEK = 250_000
@@ -93,10 +94,10 @@ def pipeline(home: Path, *arguments: str | Path) -> Spent:
     process stays small: what needs DuckDB or numpy runs apart.
 
     Raises:
-        SystemExit: The command failed; the message is the last line it said.
+        SystemExit: The command failed; the message ends with its last words.
     """
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "analytics_pipeline", *map(str, arguments)]
+    command = [*COMMAND, *map(str, arguments)]
     with tempfile.TemporaryFile() as said:
         begun = time.perf_counter()
         process = subprocess.Popen(command, cwd=home, env=environment(home), stdout=said, stderr=subprocess.STDOUT)
@@ -105,8 +106,7 @@ def pipeline(home: Path, *arguments: str | Path) -> Spent:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise SystemExit(f"{' '.join(command[1:])} ended with {process.returncode}: {lines[-1]}")
+            raise SystemExit(f"{arguments[0]} ended with {process.returncode}: {last_words(said.read())}")
     return Spent(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
@@ -114,6 +114,11 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     """This process's environment with no setting of the pipeline but these."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_", "DAGSTER_"))}
     return plain | {"ANALYTICS_HOME": str(home)} | settings
+
+
+def last_words(said: bytes) -> str:
+    """The end of what a process said."""
+    return "\n".join(said.decode(errors="replace").strip().splitlines()[-5:]) or "it said nothing"
 
 
 def apart(function: Callable[..., Result], *arguments: object, **named: object) -> Result:
@@ -125,6 +130,20 @@ def apart(function: Callable[..., Result], *arguments: object, **named: object) 
 def tell(text: str) -> None:
     """Say on stderr what comes next."""
     print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
+def _cpu_ratio(these: Sequence[Spent], those: Sequence[Spent]) -> Figure:
+    cpu = [median(one.cpu for one in spent) for spent in (these, those)]
+    return Figure("ratio of CPU seconds", cpu[0] / cpu[1], "×", detail=f"{cpu[0]:.1f} s to {cpu[1]:.1f} s")
+
+
+def _both(steps: Sequence[tuple[Spent, Spent]]) -> list[Spent]:
+    return [load + made for load, made in steps]
+
+
+def _halves(steps: Sequence[tuple[Spent, Spent]]) -> str:
+    load, made = (median(step[part].seconds for step in steps) for part in (0, 1))
+    return f"ingest {load:.1f}, materialize {made:.1f}"
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -219,22 +238,15 @@ def bulk(folder: Path, scale: float = 1.0, repetitions: int = 3) -> list[Figure]
     ours = [_load_all(folder / f"home-{number}", logs) for number in range(repetitions)]
     tell("reading with bare DuckDB, after")
     bare += [_bare(folder, logs, columns) for _ in range(repetitions)]
-    loads, made = [load for load, _ in ours], [made for _, made in ours]
-    both = [load + made for load, made in ours]
+    both = _both(ours)
     read, all_in = median(one.seconds for one in bare), median(one.seconds for one in both)
     return [
         Figure("bare DuckDB: typed read of the calls", read, "s", detail=spread([one.seconds for one in bare])),
-        Figure("ingest and materialize", all_in, "s", detail=spread([one.seconds for one in both])),
-        Figure("– of it ingest", median(one.seconds for one in loads), "s"),
-        Figure("– of it materialize", median(one.seconds for one in made), "s"),
+        Figure("ingest and materialize", all_in, "s", detail=_halves(ours)),
         Figure("ratio to bare DuckDB", all_in / read, "×", target=4.0),
-        Figure("ratio of CPU seconds", _cpu(both) / _cpu(bare), "×", detail=f"{_cpu(both):.1f} s to {_cpu(bare):.1f} s"),
+        _cpu_ratio(both, bare),
         Figure("memory at the peak", max(one.memory for one in both), "MiB", target=2e9 / MEBIBYTE),
     ]
-
-
-def _cpu(spent: Sequence[Spent]) -> float:
-    return median(one.cpu for one in spent)
 
 
 def _load_all(home: Path, logs: Path) -> tuple[Spent, Spent]:
@@ -276,9 +288,8 @@ def bare_read(calls: Path, database: Path, columns: dict[str, str]) -> Spent:
     typed = ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items())
     begun, cpu = time.perf_counter(), time.process_time()
     with duckdb.connect(str(database)) as connection:
-        connection.execute(
-            f"CREATE TABLE calls AS FROM read_json(?, format = 'newline_delimited', columns = {{{typed}}})", [str(calls)]
-        )
+        read = f"read_json(?, format = 'newline_delimited', columns = {{{typed}}})"
+        connection.execute(f"CREATE TABLE calls AS FROM {read}", [str(calls)])
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Spent(time.perf_counter() - begun, time.process_time() - cpu, memory)
 
@@ -292,9 +303,13 @@ def sparse(folder: Path, scale: float = 1.0) -> list[Figure]:
     logs = sparse_logs(folder / "sparse.jsonl", days=days, hours=hours)
     loaded, made = _load_all(folder / "home", logs)
     return [
-        Figure(f"ingest and materialize: {days} days with {hours} hours", (loaded + made).seconds, "s", target=60.0),
-        Figure("– of it ingest", loaded.seconds, "s"),
-        Figure("– of it materialize", made.seconds, "s"),
+        Figure(
+            f"ingest and materialize, {days} days with {hours} hours",
+            (loaded + made).seconds,
+            "s",
+            target=60.0,
+            detail=_halves([(loaded, made)]),
+        ),
         Figure("CPU seconds", (loaded + made).cpu, "s"),
     ]
 
@@ -306,22 +321,13 @@ def hour(folder: Path, scale: float = 1.0, repetitions: int = 3) -> list[Figure]
     """One more hour of logs after a short and after a long history."""
     more = more_logs(folder / "hour.jsonl", begin=END, runs_per_day=RUNS_PER_DAY * scale)
     short, long = (_one_more(folder / f"{days}-days", days, more, scale, repetitions) for days in (SHORT, LONG))
-    figures = [
-        Figure(f"one more hour after {days} days", median(one.seconds for one in both), "s", detail=_halves(steps))
-        for days, steps in ((SHORT, short), (LONG, long))
-        for both in [[load + made for load, made in steps]]
-    ]
-    cpu = [_cpu([load + made for load, made in steps]) for steps in (short, long)]
+    seconds = [median(one.seconds for one in _both(steps)) for steps in (short, long)]
     return [
-        *figures,
-        Figure("ratio of the long to the short history", figures[1].value / figures[0].value, "×", target=1.5),
-        Figure("ratio of CPU seconds", cpu[1] / cpu[0], "×", detail=f"{cpu[1]:.1f} s to {cpu[0]:.1f} s"),
+        Figure(f"one more hour after {SHORT} days", seconds[0], "s", detail=_halves(short)),
+        Figure(f"one more hour after {LONG} days", seconds[1], "s", detail=_halves(long)),
+        Figure("ratio of the long to the short history", seconds[1] / seconds[0], "×", target=1.5),
+        _cpu_ratio(_both(long), _both(short)),
     ]
-
-
-def _halves(steps: Sequence[tuple[Spent, Spent]]) -> str:
-    load, made = (median(step[part].seconds for step in steps) for part in (0, 1))
-    return f"ingest {load:.1f}, materialize {made:.1f}"
 
 
 def _one_more(folder: Path, days: int, more: Path, scale: float, repetitions: int) -> list[tuple[Spent, Spent]]:
@@ -372,13 +378,13 @@ def running_up(home: Path) -> Iterator[None]:
     """The pipeline as a service on a home: from when it is ready until it is told to stop.
 
     Raises:
-        SystemExit: It ended by itself, or was not ready in time; the message is the last line it said.
+        SystemExit: It ended by itself, or was not ready in time; the message ends with its last words.
     """
     port = _free_port()
     said = home / "up.txt"
     with said.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "analytics_pipeline", "up", "--no-ui"],
+            [*COMMAND, "up", "--no-ui"],
             cwd=home,
             env=environment(home, ANALYTICS_SERVE__PORT=str(port)),
             stdout=output,
@@ -387,7 +393,7 @@ def running_up(home: Path) -> Iterator[None]:
         try:
             _wait(lambda: process.poll() is not None or _is_ready(port), "up is not ready")
             if process.poll() is not None:
-                raise SystemExit(f"up ended: {said.read_text(errors='replace').strip().splitlines()[-1:]}")
+                raise SystemExit(f"up ended with {process.returncode}: {last_words(said.read_bytes())}")
             yield
         finally:
             process.send_signal(signal.SIGTERM)
@@ -484,7 +490,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write what was measured in full."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.partition("\n")[0])
     parser.add_argument("--only", choices=PARTS, metavar="NAME", help=f"measure one part: {', '.join(PARTS)}")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the logs, for a trial that is not written down")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the logs, for a trial that is printed only")
     options = parser.parse_args(arguments)
     for name in [options.only] if options.only else PARTS:
         load = os.getloadavg()[0]

@@ -5,13 +5,14 @@ Does not belong here: what any one asset computes.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import dagster as dg
 
-from analytics_pipeline import checks, progress, schema, stale
+from analytics_pipeline import checks, progress, schema, stale, state
 from analytics_pipeline.partitions import Clock, Span, spans
 from analytics_pipeline.resources import WarehouseResource
 from analytics_pipeline.settings import Settings
@@ -19,14 +20,23 @@ from analytics_pipeline.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
+    Made = dg.MaterializeResult[None]
+else:
+    Made = dg.MaterializeResult  # Dagster reads the annotation of an asset and does not know the type with a parameter
+
 AS_OF_TAG = "analytics/as_of"
 """Run tag: the instant (ISO, UTC) that the run takes for now; without it, now is when the run started."""
 PASSED_DAY_TAG = "analytics/passed_day"
 """Run tag: the passed reporting day whose end the run takes for now."""
+MADE_AT = "made_at"
+"""Fact: when the analytics tier last changed; later than `published_at` where that was not published."""
+KNOWN_FROM_TAG = "analytics/known_from"
+"""Run tag: the first day that the code location which asked for the run has as a partition."""
 POOL = "warehouse"
 OWNERS = ["team:data"]
 _SHOWN_ROWS = 10
 
+Told = TypeVar("Told")
 Make = Callable[["duckdb.DuckDBPyConnection", Span, Clock], Mapping[str, int]]
 
 
@@ -83,35 +93,37 @@ def make_days(
     warehouse: WarehouseResource,
     settings: Settings,
     make: Make,
-) -> dg.MaterializeResult:
+) -> Made:
     """Make the days of the run again, and older ones that wait and that the code location does not know as partitions.
 
-    Rows, cleared marks and checks stand in one transaction; each day's row count goes to its partition.
+    Days to come are left alone: nothing is known of them yet. Rows, cleared marks and checks stand in one transaction;
+    each day's row count goes to its partition.
     """
     name = context.asset_key.to_user_string()
     progress.step(name)
     clock = clock_of(context, settings)
     keys = [date.fromisoformat(key) for key in context.partition_keys]
-    known = _first_partition(context)
-    with warehouse.get_connection() as connection:
-        older = [day for day in stale.pending(connection, clock.today, (name,)) if day < known]
-        for span in [*spans(older), Span(keys[0], keys[-1])]:
+    table = checks.TABLES_OF[name][0]
+
+    def body(connection: duckdb.DuckDBPyConnection) -> tuple[list[dg.AssetCheckResult], tuple[dict[date, int], str]]:
+        first, last = _known_from(context), stale.last_day(name, clock)
+        older = [day for day in stale.pending(connection, last, (name,)) if day < first]
+        made = spans(day for day in {*older, *keys} if day <= last)
+        for span in made:
             make(connection, span, clock)
             stale.clear(connection, name, span, clock)
-        span = Span(min([*older, keys[0]]), keys[-1])
-        results = checks.run(connection, name, span)
-        tables = checks.TABLES_OF[name]
-        by_day = _rows_by_day(connection, tables[0], span)
-        preview = _table(connection, tables[0], span)
+        results = checks.run(connection, name, made)
+        return results, (_rows_by_day(connection, table, made), _sample(connection, table, made))
+
+    results, (by_day, sample) = _kept_if_sound(warehouse, body)
     for day in keys:
-        context.add_asset_metadata(
-            {"dagster/partition_row_count": by_day.get(day, 0)}, partition_key=day.isoformat()
-        )
-    return dg.MaterializeResult(
+        context.add_asset_metadata({"dagster/partition_row_count": by_day.get(day, 0)}, partition_key=day.isoformat())
+    shown = {day.isoformat(): by_day.get(day, 0) for day in sorted({*by_day, *keys})}
+    return Made(
         metadata={
             "now": clock.now.isoformat(timespec="seconds"),
-            "rows by day": dg.MetadataValue.md(bars({day.isoformat(): by_day.get(day, 0) for day in span})),
-            "sample": dg.MetadataValue.md(preview),
+            "rows by day": dg.MetadataValue.md(bars(shown)),
+            "sample": dg.MetadataValue.md(sample),
         },
         check_results=results,
     )
@@ -124,34 +136,62 @@ def make_now(
     make: Callable[[duckdb.DuckDBPyConnection, Clock], Mapping[str, Any]],
     *,
     show: str | None = None,
-) -> dg.MaterializeResult:
+) -> Made:
     """Make what an unpartitioned asset says about now; `show` is a query of what its page shows first."""
     name = context.asset_key.to_user_string()
     progress.step(name)
     clock = clock_of(context, settings)
-    with warehouse.get_connection() as connection:
+    tables = checks.TABLES_OF[name]
+
+    def body(connection: duckdb.DuckDBPyConnection) -> tuple[list[dg.AssetCheckResult], dict[str, Any]]:
         made = make(connection, clock)
-        results = checks.run(connection, name, None)
-        tables = checks.TABLES_OF[name]
+        results = checks.run(connection, name)
         counts = {table: _count(connection, table) for table in tables}
         preview = markdown(connection, show or f"SELECT * FROM {tables[0]} LIMIT {_SHOWN_ROWS}")
-    return dg.MaterializeResult(
-        metadata={
-            "now": clock.now.isoformat(timespec="seconds"),
+        return results, {
             "dagster/row_count": counts[tables[0]],
             **{f"made: {key}": _plain(value) for key, value in made.items()},
             **{f"rows of {table}": count for table, count in counts.items() if len(tables) > 1},
             "preview": dg.MetadataValue.md(preview),
-        },
-        check_results=results,
-    )
+        }
+
+    results, told = _kept_if_sound(warehouse, body)
+    return Made(metadata={"now": clock.now.isoformat(timespec="seconds"), **told}, check_results=results)
+
+
+class _UnsoundError(Exception):
+    """A check failed within the transaction."""
+
+
+def _kept_if_sound(
+    warehouse: WarehouseResource,
+    body: Callable[[duckdb.DuckDBPyConnection], tuple[list[dg.AssetCheckResult], Told]],
+) -> tuple[list[dg.AssetCheckResult], Told]:
+    """Run the body in one transaction; where one of its checks fails nothing of it is kept.
+
+    Kept rows would be published by the next run, which does not make these days again.
+    """
+    results: list[dg.AssetCheckResult] = []
+    told: Told | None = None
+    with contextlib.suppress(_UnsoundError), warehouse.get_connection() as connection:
+        results, told = body(connection)
+        if not all(result.passed for result in results):
+            raise _UnsoundError
+        state.keep_fact(connection, MADE_AT, datetime.now(UTC).isoformat(timespec="milliseconds"))
+    return results, cast("Told", told)
 
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str) else str(value)
 
 
-def _first_partition(context: dg.AssetExecutionContext) -> date:
+def _known_from(context: dg.AssetExecutionContext) -> date:
+    """The first day that whoever asked for this run could have asked for.
+
+    The run's own process has loaded the definitions anew, maybe with older partitions.
+    """
+    if KNOWN_FROM_TAG in context.run.tags:
+        return date.fromisoformat(context.run.tags[KNOWN_FROM_TAG])
     definition = context.assets_def.partitions_def
     assert isinstance(definition, dg.TimeWindowPartitionsDefinition)
     return definition.start.date()
@@ -162,20 +202,17 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _rows_by_day(connection: duckdb.DuckDBPyConnection, table: str, span: Span) -> dict[date, int]:
+def _rows_by_day(connection: duckdb.DuckDBPyConnection, table: str, made: Sequence[Span]) -> dict[date, int]:
     day = checks.DAY_OF[table]
     rows = connection.execute(
-        f"SELECT {day}, count(*) FROM {table} WHERE {day} BETWEEN ? AND ? GROUP BY 1", [span.first, span.last]
+        f"SELECT {day}, count(*) FROM {table} WHERE {checks.within(day, made)} GROUP BY 1"
     ).fetchall()
     return dict(rows)
 
 
-def _table(connection: duckdb.DuckDBPyConnection, table: str, span: Span) -> str:
-    day = checks.DAY_OF[table]
-    return markdown(
-        connection,
-        f"SELECT * FROM {table} WHERE {day} BETWEEN DATE '{span.first}' AND DATE '{span.last}' LIMIT {_SHOWN_ROWS}",
-    )
+def _sample(connection: duckdb.DuckDBPyConnection, table: str, made: Sequence[Span]) -> str:
+    within = checks.within(checks.DAY_OF[table], made)
+    return markdown(connection, f"SELECT * FROM {table} WHERE {within} LIMIT {_SHOWN_ROWS}")
 
 
 def markdown(connection: duckdb.DuckDBPyConnection, query: str) -> str:

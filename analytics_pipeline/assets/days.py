@@ -4,6 +4,7 @@ All four share one partitions definition, for a job takes one. A key is only a d
 `hourly_summaries`, of the reporting day for the others (partitions.py).
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import dagster as dg
 import duckdb
 
 from analytics_pipeline import checks
-from analytics_pipeline.assets.common import make_days, spec
+from analytics_pipeline.assets.common import Made, make_days, spec
 from analytics_pipeline.partitions import Clock, Span
 from analytics_pipeline.resources import WarehouseResource
 from analytics_pipeline.settings import Settings
@@ -22,6 +23,12 @@ from analytics_pipeline.transforms.tools import make_tool_profiles
 
 def day_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The four daily assets on these partitions."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Parameter `backfill_policy` .* is currently in beta")
+        return _day_assets(partitions)
+
+
+def _day_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     daily: dict[str, Any] = {"partitions_def": partitions, "backfill_policy": dg.BackfillPolicy.single_run()}
 
     @dg.asset(
@@ -29,8 +36,8 @@ def day_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]
             "hourly_summaries",
             checks.TABLES_OF["hourly_summaries"],
             group="days",
-            description="Runs and calls by hour of the UTC day, with a histogram of durations from which percentiles of any "
-            "longer time are right.",
+            description="Runs and calls by hour of the UTC day, with a histogram of durations from which percentiles "
+            "of any longer time are right.",
             lineage={
                 "cost_usd": [("run_logs", "cost_usd")],
                 "total_tokens": [("run_logs", "total_tokens")],
@@ -42,7 +49,7 @@ def day_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]
     )
     def hourly_summaries(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-    ) -> dg.MaterializeResult:
+    ) -> Made:
         def make(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock) -> Mapping[str, int]:
             return make_hourly_summaries(connection, span)
 
@@ -53,15 +60,15 @@ def day_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]
             "cluster_baselines",
             checks.TABLES_OF["cluster_baselines"],
             group="days",
-            description="What sessions of a pipeline, of an input size and of a genus cost and took in the 30 days before "
-            "each day: what that day's sessions are judged by.",
+            description="What sessions of a pipeline, of an input size and of a genus cost and took in the 30 days "
+            "before each day: what that day's sessions are judged by.",
         ),
         **daily,
         deps=["run_logs"],
     )
     def cluster_baselines(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-    ) -> dg.MaterializeResult:
+    ) -> Made:
         return make_days(context, warehouse, settings, make_cluster_baselines)
 
     @dg.asset(
@@ -81,7 +88,7 @@ def day_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]
     )
     def session_analytics(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-    ) -> dg.MaterializeResult:
+    ) -> Made:
         def make(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock) -> Mapping[str, int]:
             return make_session_analytics(connection, span, clock, outlier_z=settings.thresholds.outlier_z)
 
@@ -100,7 +107,7 @@ def day_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]
     )
     def tool_profiles(
         context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-    ) -> dg.MaterializeResult:
+    ) -> Made:
         confidence = settings.thresholds.tool_confidence
 
         def make(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock) -> Mapping[str, int]:

@@ -4,13 +4,14 @@ Unpartitioned: a day is a column (`as_of_day`), and one that has passed keeps wh
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 import duckdb
 
-from analytics_pipeline import checks, progress, schema, stale
-from analytics_pipeline.assets.common import POOL, make_now, spec
+from analytics_pipeline import checks, progress, schema, stale, state
+from analytics_pipeline.assets.common import POOL, Made, make_now, spec
 from analytics_pipeline.insights import make_insights
 from analytics_pipeline.partitions import Clock, Span
 from analytics_pipeline.resources import WarehouseResource
@@ -22,6 +23,9 @@ from analytics_pipeline.transforms.now import (
     make_storage_usage,
     make_trends,
 )
+
+_AGENTS_NOW = "agent_status_now"
+"""Fact: the latest instant that was now for `agent_status`."""
 
 
 def _spec(name: str, description: str, **more: Any) -> dict[str, Any]:
@@ -39,18 +43,19 @@ def _spec(name: str, description: str, **more: Any) -> dict[str, Any]:
 )
 def daily_series(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
+) -> Made:
     """Make the touched days again."""
 
     def make(connection: duckdb.DuckDBPyConnection, clock: Clock) -> Mapping[str, int]:
-        days = stale.pending(connection, clock.today, ("daily_series",))
+        days = stale.due(connection, clock, ("daily_series",))
         made = make_daily_series(connection, days, clock)
         if days:
             stale.clear(connection, "daily_series", Span(days[0], days[-1]), clock)
         return made
 
-    show = "SELECT day, sum(runs) AS runs, sum(failed) AS failed, sum(cost_usd) AS cost_usd, sum(unpriced_calls) AS " + (
-        "unpriced_calls FROM daily_series GROUP BY day ORDER BY day DESC LIMIT 14"
+    show = (
+        "SELECT day, sum(runs) AS runs, sum(failed) AS failed, sum(cost_usd) AS cost_usd, "
+        "sum(unpriced_calls) AS unpriced_calls FROM daily_series GROUP BY day ORDER BY day DESC LIMIT 14"
     )
     return make_now(context, warehouse, settings, make, show=show)
 
@@ -61,9 +66,17 @@ def daily_series(
 )
 def agent_status(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
-    """Make the whole table again."""
-    return make_now(context, warehouse, settings, make_agent_status)
+) -> Made:
+    """Make the whole table again, unless it is of a later now."""
+
+    def make(connection: duckdb.DuckDBPyConnection, clock: Clock) -> Mapping[str, Any]:
+        latest = state.fact(connection, _AGENTS_NOW)
+        if latest and clock.naive < datetime.fromisoformat(latest):
+            return {"left as of": latest}
+        state.keep_fact(connection, _AGENTS_NOW, clock.naive.isoformat())
+        return make_agent_status(connection, clock)
+
+    return make_now(context, warehouse, settings, make)
 
 
 @dg.asset(
@@ -72,7 +85,7 @@ def agent_status(
 )
 def trends(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
+) -> Made:
     """Make today's rows again."""
     show = (
         "SELECT scope, metric, period_days, previous_value, current_value, change_percent, direction FROM trends "
@@ -92,7 +105,7 @@ def trends(
 )
 def cost_forecasts(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
+) -> Made:
     """Make today's forecasts again."""
 
     def make(connection: duckdb.DuckDBPyConnection, clock: Clock) -> Mapping[str, int]:
@@ -124,7 +137,7 @@ def _budgets(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[
 )
 def insights(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
+) -> Made:
     """Merge the findings of now into the table."""
 
     def make(connection: duckdb.DuckDBPyConnection, clock: Clock) -> Mapping[str, Any]:
@@ -144,7 +157,7 @@ def _nothing_yet(connection: duckdb.DuckDBPyConnection, clock: Clock) -> Mapping
 )
 def optimization(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
+) -> Made:
     """The tables are there and empty: what fills them needs the statistics."""
     return make_now(context, warehouse, settings, _nothing_yet)
 
@@ -152,7 +165,7 @@ def optimization(
 @dg.asset(**_spec("knowledge_gaps", "Where support sessions lack an answer."), deps=["run_logs"])
 def knowledge_gaps(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
+) -> Made:
     """The table is there and empty: what fills it needs the support analytics."""
     return make_now(context, warehouse, settings, _nothing_yet)
 
@@ -163,15 +176,15 @@ def knowledge_gaps(
 )
 def storage_usage(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
+) -> Made:
     """Make today's rows again."""
 
     def make(connection: duckdb.DuckDBPyConnection, clock: Clock) -> Mapping[str, int]:
         return make_storage_usage(connection, clock, usd_per_gb_month=settings.storage_cost.usd_per_gb_month)
 
     show = (
-        "SELECT table_name, rows, bytes FROM storage_usage WHERE as_of_day = (SELECT max(as_of_day) FROM storage_usage) "
-        "ORDER BY bytes DESC LIMIT 12"
+        "SELECT table_name, rows, bytes FROM storage_usage "
+        "WHERE as_of_day = (SELECT max(as_of_day) FROM storage_usage) ORDER BY bytes DESC LIMIT 12"
     )
     return make_now(context, warehouse, settings, make, show=show)
 
@@ -179,7 +192,7 @@ def storage_usage(
 @dg.asset(
     name="published",
     group_name="publish",
-    description="The finished state, copied and renamed over `analytics.duckdb`, which readers may keep open at any time.",
+    description="The finished state, copied and renamed over `analytics.duckdb`, which readers may keep open.",
     owners=["team:data"],
     kinds={"duckdb", "file"},
     pool=POOL,
@@ -208,7 +221,7 @@ def storage_usage(
 )
 def published(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
-) -> dg.MaterializeResult:
+) -> Made:
     """Publish, and compare what was published."""
     progress.step("published")
     made = warehouse.warehouse.publish()
@@ -218,7 +231,9 @@ def published(
             "path": dg.MetadataValue.path(warehouse.published),
             "bytes": made.size,
             "dagster/row_count": sum(made.published_rows.values()),
-            "rows": dg.MetadataValue.md("\n".join(f"- {table}: {count:,}" for table, count in made.rows.items() if count)),
+            "rows": dg.MetadataValue.md(
+                "\n".join(f"- {name}: {count:,}" for name, count in made.rows.items() if count)
+            ),
         },
         check_results=[
             dg.AssetCheckResult(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -23,7 +22,7 @@ from analytics_pipeline.load import derive, files, merge, stage, tally
 from analytics_pipeline.load.files import LogFile
 from analytics_pipeline.load.stage import FileInfo, Rejection
 from analytics_pipeline.partitions import to_naive_utc
-from analytics_pipeline.warehouse import Warehouse, transaction
+from analytics_pipeline.warehouse import Warehouse, is_disk_full, transaction
 
 if TYPE_CHECKING:
     import duckdb
@@ -74,9 +73,19 @@ class _Read:
     info: FileInfo
     reading: files.Reading
     piece: files.Piece
-    first_kind_base: tuple[str, int] | None
-    rejections: list[Rejection]
-    records: int = 0
+    first: tuple[str, int] | None  # kind and lowest rowid of the rows that lie in the order of the file's lines
+    rejections: list[Rejection]  # in the order of the lines, at the end one a line
+    records: int
+    problem: str | None
+    conflicts: dict[int, str] = field(default_factory=dict)  # reasons by ordinal of the non-blank line
+
+    def entry(self) -> files.LedgerEntry:
+        """What the ledger keeps of it."""
+        digest, piece, previous = self.piece.digest(), self.piece, self.reading.previous
+        newlines = (previous.newlines if previous and self.reading.start else 0) + digest.newlines
+        return _entry(
+            self.reading, self.info.format, piece.end, newlines, piece.ends, digest.sha256, problem=self.problem
+        )
 
 
 def load(
@@ -130,7 +139,8 @@ class _Load:
         self.progress = progress
         self.result = LoadResult()
         self.reads: list[_Read] = []
-        self.copied: list[tuple[files.Reading, files.LedgerEntry]] = []
+        self.copied: list[files.LedgerEntry] = []
+        self.unknown: list[files.LedgerEntry] = []
 
     def run(self, log_files: Iterable[LogFile]) -> LoadResult:
         found = files.find(log_files)
@@ -141,7 +151,7 @@ class _Load:
             self.warehouse.open() as connection,
         ):
             self._stage_all(connection, found.files, beside)
-            if self.reads or self.copied:
+            if self.reads or self.copied or self.unknown:
                 with transaction(connection):
                     self._write(connection)
         return self.result
@@ -162,6 +172,9 @@ class _Load:
             try:
                 self._stage_file(connection, files.unread(file, status, ledger, read_on=_READ_ON), ledger, beside)
             except OSError as error:
+                if is_disk_full(error):
+                    raise
+                stage.discard(connection, len(self.reads))
                 self.result.problems.append((str(file.path), f"cannot be read: {error.strerror or error}"))
             done += status.st_size
 
@@ -177,6 +190,9 @@ class _Load:
                 continue
             if files.is_unchanged(file, status, ledger):
                 self.result.unchanged += 1
+                problem = ledger[str(file.path)].problem
+                if problem:
+                    self.result.problems.append((str(file.path), problem))
             else:
                 changed.append((file, status))
         return changed
@@ -188,44 +204,66 @@ class _Load:
         ledger: dict[str, files.LedgerEntry],
         beside: ThreadPoolExecutor,
     ) -> None:
-        copy = files.copy_of(reading, ledger)
+        copy = files.copy_of(reading, [*ledger.values(), *self._read_as_large_as(reading)])
         if copy is not None:
-            self.copied.append((reading, copy))
+            ends = (copy.head_hash, copy.tail_hash)
+            self.copied.append(_entry(reading, copy.format, copy.consumed, copy.newlines, ends, copy.sha256))
             return
         head = files.head_of(reading, sources.HEAD_BYTES)
         source = self._source_of(reading, head)
         if source is None:
+            names = ", ".join(sorted(sources.registry))
+            problem = f"its format is not known: name one with --format ({names})"
+            self.unknown.append(_entry(reading, "", 0, 0, ("", ""), files.sha256_of(reading), problem=problem))
+            self.result.problems.append((reading.path, problem))
             return
         with tempfile.TemporaryDirectory(prefix="load-", dir=self._scratch()) as folder:
             piece = files.cut(reading, Path(folder), beside, by_line=source.incremental)
-            info = FileInfo(
-                len(self.reads),
-                reading.path,
-                source.name,
-                self.now,
-                reading.file.timezone,
-                reading.file.org_id,
-                reading.file.project,
-            )
-            before = tally.staged(connection)
-            if source.name == "canonical":
-                staged, base = self._stage_canonical(connection, piece, reading, info, head)
-            else:
-                staged, base = self._stage_foreign(connection, source, piece, reading, info), None
-            piece.data = reading.file.path
-        read = _Read(info, reading, piece, base, staged.rejections, tally.staged(connection) - before)
-        if read.rejections and not read.records:
-            self.result.problems.append(
-                (
-                    reading.path,
-                    f"nothing in it matches the format '{source.name}': {read.rejections[0].reason} "
-                    f"(line {read.rejections[0].line_number}); name its format with --format",
-                )
-            )
-        if piece.problem:
-            self.result.problems.append((reading.path, piece.problem))
+            read = self._stage_piece(connection, source, reading, piece, head)
+            if piece.data == reading.file.path and files.has_changed(reading):
+                stage.discard(connection, read.info.number)
+                piece = files.cut(reading, Path(folder), beside, by_line=source.incremental, copied=True)
+                read = self._stage_piece(connection, source, reading, piece, head)
+        if read.problem:
+            self.result.problems.append((reading.path, read.problem))
         self.reads.append(read)
         self.result.files += 1
+
+    def _read_as_large_as(self, reading: files.Reading) -> list[files.LedgerEntry]:
+        """What this load has read itself of files of one size."""
+        return [read.entry() for read in self.reads if read.reading.status.st_size == reading.status.st_size]
+
+    def _stage_piece(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: sources.Source,
+        reading: files.Reading,
+        piece: files.Piece,
+        head: bytes,
+    ) -> _Read:
+        info = FileInfo(
+            len(self.reads),
+            reading.path,
+            source.name,
+            self.now,
+            reading.file.timezone,
+            reading.file.org_id,
+            reading.file.project,
+        )
+        before = tally.staged(connection)
+        if source.name == "canonical":
+            staged, first = self._stage_canonical(connection, piece, reading, info, head)
+        else:
+            staged, first = self._stage_foreign(connection, source, piece, reading, info), None
+        count = tally.staged(connection) - before
+        problem = piece.problem
+        if staged.rejections and not count and not reading.start:
+            rejection = staged.rejections[0]
+            problem = problem or (
+                f"nothing in it matches the format '{source.name}': {rejection.reason} "
+                f"(line {rejection.line_number}); name its format with --format"
+            )
+        return _Read(info, reading, piece, first, staged.rejections, count, problem)
 
     def _scratch(self) -> Path:
         folder = self.warehouse.path.parent / "tmp"
@@ -233,20 +271,13 @@ class _Load:
         return folder
 
     def _source_of(self, reading: files.Reading, head: bytes) -> sources.Source | None:
-        """The source that reads a file; None where it is not to be read now, with the problem noted if there is one."""
+        """The source that reads a file, None where its format is not known."""
         if reading.file.format != "auto":
             return sources.registry[reading.file.format]
-        if reading.previous and reading.previous.format in sources.registry:
+        if reading.previous and reading.start:
             return sources.registry[reading.previous.format]
         source = sources.sniff(head, reading.file.path)
-        if source is None and not _holds_a_line(head):
-            return sources.registry["canonical"]
-        if source is None:
-            names = ", ".join(sorted(sources.registry))
-            self.result.problems.append(
-                (reading.path, f"its format is not known: name one with --format ({names})")
-            )
-        return source
+        return source or (None if _holds_a_line(head) else sources.registry["canonical"])
 
     def _stage_canonical(
         self,
@@ -259,10 +290,10 @@ class _Load:
         import duckdb
 
         kind = _commonest_kind(head)
-        base = tally.next_rowid(connection, stage.stage_table(kind))
 
         def read_line(ordinals: list[int]) -> Iterator[tuple[int, int, bytes]]:
-            return files.numbered(piece.data, reading.first_line, ordinals)
+            with piece.data.open("rb") as lines:
+                yield from files.numbered(lines, reading.first_line, ordinals)
 
         def attempt(object_size: int) -> stage.Staged:
             return stage.stage_canonical(
@@ -276,11 +307,12 @@ class _Load:
             )
 
         try:
-            return attempt(stage.DEFAULT_OBJECT_SIZE), (kind, base)
+            staged = attempt(stage.DEFAULT_OBJECT_SIZE)
         except duckdb.InvalidInputException as error:
             if "maximum_object_size" not in str(error):
                 raise
-            return attempt(piece.digest().longest_line + 1024), (kind, base)
+            staged = attempt(piece.digest().longest_line + 1024)
+        return staged, (kind, staged.first_rowid)
 
     def _stage_foreign(
         self,
@@ -314,9 +346,11 @@ class _Load:
         stale.mark(connection)
         stale.keep_first_day(connection, self.warehouse.path.parent)
         self.progress("keeping the ledger", 0.95)
+        for read in self.reads:
+            _complete(read)
         rejections = [rejection for read in self.reads for rejection in read.rejections]
         tally.write_rejections(connection, rejections, ingested_at)
-        tally.write_quality(connection, self._rejects_by_source(), ingested_at)
+        tally.write_quality(connection, self._sources(), ingested_at)
         self._keep_ledger(connection, ingested_at)
         self.result.records, self.result.copies = tally.totals(connection)
         self.result.rejects = len(rejections)
@@ -324,86 +358,93 @@ class _Load:
 
     def _reject_foreign(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Turn records that conflict with another org's into rejects of their line."""
-        for kind in schema.records():
-            conflicts = merge.drop_foreign(connection, kind)
-            conflicts += derive.drop_calls_of_foreign_runs(connection, kind)
-            by_file = groupby(sorted(conflicts, key=lambda c: c.file_number), key=lambda c: c.file_number)
-            for number, of_file in by_file:
-                self._reject_rows(self.reads[number], list(of_file))
-
-    def _reject_rows(self, read: _Read, conflicts: list[merge.Conflict]) -> None:
-        located: dict[int, str] = {}
-        by_ordinal: dict[int, str] = {}
+        conflicts = [conflict for kind in schema.records() for conflict in merge.drop_foreign(connection, kind)]
+        conflicts += merge.drop_foreign_runs(connection)
         for conflict in conflicts:
-            if conflict.line is not None and read.info.format != "canonical":
-                located[conflict.line] = conflict.reason
-            elif read.first_kind_base and conflict.line is None:
-                by_ordinal[conflict.rowid - read.first_kind_base[1] + 1] = conflict.reason
+            read = self.reads[conflict.file_number]
+            read.records -= 1
+            if conflict.line is None:
+                read.conflicts[_ordinal(read, conflict)] = conflict.reason
             else:
-                by_ordinal[conflict.line or 0] = conflict.reason
-        start = read.reading.first_line
-        raw_of = dict(_raw_lines(read.piece.data, located)) if located else {}
-        for number, reason in located.items():
-            read.rejections.append(Rejection(read.info.path, number, reason, stage.shown(raw_of.get(number, b""))))
-        for ordinal, number, raw in files.numbered(read.piece.data, start, sorted(by_ordinal)):
-            read.rejections.append(Rejection(read.info.path, number, by_ordinal[ordinal], stage.shown(raw)))
-        read.records -= len(conflicts)
+                read.rejections.append(Rejection(read.info.path, conflict.line, conflict.reason, ""))
 
-    def _rejects_by_source(self) -> dict[tuple[str, str], int]:
-        counts: dict[tuple[str, str], int] = {}
-        for read in self.reads:
-            key = (read.info.org_id or "default", read.info.format)
-            counts[key] = counts.get(key, 0) + len(read.rejections)
-        return counts
+    def _sources(self) -> dict[str, tuple[str, str]]:
+        """(org, format) of each file that was read, by its path."""
+        return {read.info.path: (read.info.org_id or "default", read.info.format) for read in self.reads}
 
     def _keep_ledger(self, connection: duckdb.DuckDBPyConnection, ingested_at: datetime) -> None:
         for read in self.reads:
-            digest = read.piece.digest()
-            previous = read.reading.previous if read.reading.start else None
-            with read.reading.file.path.open("rb") as file:
-                head_hash, tail_hash = files.probe(file, read.piece.end)
-            entry = files.LedgerEntry(
-                read.info.path,
-                read.info.format,
-                files.inode(read.reading.status),
-                read.reading.status.st_size,
-                read.reading.status.st_mtime_ns,
-                read.piece.end,
-                (previous.newlines if previous else 0) + digest.newlines,
-                head_hash,
-                tail_hash,
-                digest.sha256,
-                failed=read.piece.problem is not None,
-            )
-            former = read.reading.previous.path if read.reading.previous else None
-            files.remember(connection, entry, former)
-            tally.write_file(connection, entry, read.records, len(read.rejections), previous, ingested_at)
-        for reading, known in self.copied:
-            entry = files.LedgerEntry(
-                reading.path,
-                known.format,
-                files.inode(reading.status),
-                reading.status.st_size,
-                reading.status.st_mtime_ns,
-                known.consumed,
-                known.newlines,
-                known.head_hash,
-                known.tail_hash,
-                known.sha256,
-            )
-            files.remember(connection, entry, None)
-            tally.write_file(connection, entry, 0, 0, None, ingested_at)
+            entry, previous = read.entry(), read.reading.previous
+            records, rejects = read.records, len(read.rejections)
+            if previous and previous.path == entry.path:
+                known = tally.forget_file(connection, previous)
+                if read.reading.start:
+                    records, rejects = records + known[0], rejects + known[1]
+            tally.forget_file(connection, entry)
+            files.remember(connection, entry, previous.path if previous else None)
+            tally.write_file(connection, entry, records, rejects, ingested_at)
+        for entry in self.copied:
+            files.remember(connection, entry)
+            tally.write_file(connection, entry, 0, 0, ingested_at)
+        for entry in self.unknown:
+            files.remember(connection, entry)
+
+
+def _entry(
+    reading: files.Reading,
+    format_name: str,
+    consumed: int,
+    newlines: int,
+    ends: tuple[str, str],
+    sha256: str,
+    problem: str | None = None,
+) -> files.LedgerEntry:
+    status = reading.status
+    return files.LedgerEntry(
+        reading.path,
+        format_name,
+        files.inode(status),
+        status.st_size,
+        status.st_mtime_ns,
+        consumed,
+        newlines,
+        *ends,
+        sha256,
+        problem,
+    )
+
+
+def _ordinal(read: _Read, conflict: merge.Conflict) -> int:
+    """Which of the file's non-blank lines a record stands on."""
+    if conflict.ordinal is not None:
+        return conflict.ordinal
+    assert read.first is not None
+    return conflict.rowid - read.first[1] + 1
+
+
+def _complete(read: _Read) -> None:
+    """Find the lines of those rejects that are known by their place only; one reject a line is enough."""
+    if read.conflicts:
+        with files.reopened(read.reading) as lines:
+            for ordinal, number, raw in files.numbered(lines, read.reading.first_line, sorted(read.conflicts)):
+                reason = read.conflicts[ordinal]
+                read.rejections.append(Rejection(read.info.path, number, reason, stage.shown(raw)))
+    by_line: dict[int, Rejection] = {}
+    for rejection in read.rejections:
+        by_line.setdefault(rejection.line_number, rejection)
+    read.rejections = sorted(by_line.values(), key=lambda rejection: rejection.line_number)
+    without_text = {number for number, rejection in by_line.items() if not rejection.raw}
+    if without_text:
+        with files.reopened(read.reading) as lines:
+            for number, raw in enumerate(lines, read.reading.first_line):
+                if number in without_text:
+                    by_line[number].raw = stage.shown(raw)
 
 
 def _as_object(item: sources.Item) -> tuple[int, object, bytes | str]:
     if isinstance(item, sources.Rejected):
         return item.line_number, records.Reject(item.reason), item.raw
     return item.line_number, item.record, ""
-
-
-def _raw_lines(data: Path, wanted: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    numbers = set(wanted)
-    return ((number, line) for number, line in files.lines(data) if number in numbers)
 
 
 def _holds_a_line(head: bytes) -> bool:

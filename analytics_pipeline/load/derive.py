@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from analytics_pipeline import engine, pricing, schema, state
-from analytics_pipeline.load.merge import Conflict, key_columns, take_conflicts
+from analytics_pipeline.load.merge import key_columns
 from analytics_pipeline.load.stage import extra_columns, record_columns, stage_table
 
 if TYPE_CHECKING:
@@ -22,32 +22,6 @@ if TYPE_CHECKING:
 
 INHERITED = ("session_id", "org_id", "project", "pipeline_id")
 """What a call takes from its run."""
-
-
-def drop_calls_of_foreign_runs(connection: duckdb.DuckDBPyConnection, kind: str) -> list[Conflict]:
-    """Take out staged records of a run that another org holds."""
-    if not any(c.name == "run_id" for c in record_columns(kind)) or kind == "run":
-        return []
-    org = next(c.name for c in record_columns(kind) if (c.source_field or c.name) == "org_id")
-    stage = stage_table(kind)
-    named = connection.execute(f"SELECT 1 FROM {stage} WHERE {org} IS NOT NULL LIMIT 1").fetchone()
-    if named is None:
-        return []
-    connection.execute(
-        f"""
-CREATE OR REPLACE TEMP TABLE foreign_rows AS
-SELECT s.rowid AS row, s.source_file, s.file_number, s.line, s.{org} AS org, h.org AS holder
-FROM {stage} s JOIN (
-  SELECT run_id, coalesce(max(loaded), max(staged)) AS org FROM (
-    SELECT run_id, org_id_stated AS loaded, NULL AS staged FROM runs
-    UNION ALL SELECT run_id, NULL, org_id_stated FROM stage_run
-    UNION ALL SELECT run_id, NULL, arg_min(org_id_stated, rowid) FROM stage_call GROUP BY run_id
-      HAVING run_id NOT IN (SELECT run_id FROM stage_run)
-  ) GROUP BY run_id
-) h ON s.run_id = h.run_id
-WHERE s.{org} <> h.org"""
-    )
-    return take_conflicts(connection, kind, "run_id: held by a record of org")
 
 
 def write_log_tier(
@@ -65,7 +39,7 @@ def write_log_tier(
     for kind in schema.records():
         if kind not in ("run", "call"):
             _insert_simple(connection, kind, ingested_at)
-    _touch_after(connection)
+    _touch_after(connection, settings.timezone)
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------
@@ -194,8 +168,7 @@ SELECT {columns}, coalesce(r.ingested_at, $ingested_at) AS ingested_at, p.org_id
     WHEN r.input_chars < 20000 THEN 'large' WHEN r.input_chars >= 20000 THEN 'huge' END AS input_category,
   s.cost_usd, s.total_tokens, coalesce(s.llm_calls, 0) AS llm_calls, coalesce(s.unpriced_calls, 0) AS unpriced_calls,
   coalesce(s.error_calls, 0) AS error_calls, s.tokens_in, s.tokens_out
-FROM run_rows r JOIN run_places p ON r.run_id = p.run_id LEFT JOIN call_sums s ON r.run_id = s.run_id
-ORDER BY r.started_at""",
+FROM run_rows r JOIN run_places p ON r.run_id = p.run_id LEFT JOIN call_sums s ON r.run_id = s.run_id""",
         {"ingested_at": ingested_at},
     )
 
@@ -325,13 +298,13 @@ UNION SELECT date_trunc('hour', started_at), day FROM runs WHERE run_id IN (SELE
     )
 
 
-def _touch_after(connection: duckdb.DuckDBPyConnection) -> None:
+def _touch_after(connection: duckdb.DuckDBPyConnection, zone: str) -> None:
     """Hours and days that now hold something new; kept until they are made again."""
     connection.execute(
-        """
+        f"""
 INSERT INTO touched
 SELECT DISTINCT date_trunc('hour', started_at), day FROM runs WHERE run_id IN (SELECT run_id FROM affected)
-UNION SELECT date_trunc('hour', started_at), day FROM calls WHERE call_id IN (SELECT call_id FROM stage_call)
+UNION SELECT DISTINCT date_trunc('hour', started_at), CAST({_local("started_at", zone)} AS DATE) FROM stage_call
 UNION SELECT NULL, day FROM sessions
   WHERE (org_id, session_id) IN (SELECT org_id, session_id FROM affected_sessions)"""
     )

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
-import shutil
+import sys
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
+
+from analytics_pipeline import records
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,8 +33,11 @@ NOT_LOGS = frozenset({"truth.json"})
 """Files with a log's ending that the simulator writes beside its logs."""
 PROBE_BYTES = 4096
 CHUNK_BYTES = 8 * 1024 * 1024
+PACKED_BYTES = 64 * 1024
 DIRECT_BYTES = 16 * 1024 * 1024
 """From this size on an unread plain file is read where it lies; smaller ones, and tails, as an exact copy."""
+_PATTERN_CHARACTERS = frozenset("*?[")
+"""In a path DuckDB takes them for a pattern."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Found:
 
 @dataclass
 class LedgerEntry:
-    """What was read of a file."""
+    """What was read of a file; `format` is empty where none is known, `problem` says what is wrong with it, if so."""
 
     path: str
     format: str
@@ -67,12 +74,21 @@ class LedgerEntry:
     head_hash: str
     tail_hash: str
     sha256: str
-    failed: bool = False
+    problem: str | None = None
 
 
 @dataclass
 class Reading:
-    """The part of a file that is to be read now."""
+    """The part of a file that is to be read now.
+
+    Attributes:
+        file: The file.
+        status: Its size and times as they were when it was looked at.
+        start: Offset of the part.
+        first_line: The number of its first line.
+        previous: What was read of the file before, where it only grew since, maybe under another name.
+        packed: Whether it is an archive.
+    """
 
     file: LogFile
     status: os.stat_result
@@ -103,6 +119,7 @@ class Piece:
     Attributes:
         data: A plain file; the log itself, or an exact copy of its unread part.
         end: Offset in the unpacked file behind the last whole line.
+        ends: Hashes of the first and of the last bytes before `end`.
         digest: Waits for the pass over the bytes, which runs beside the reading.
         drop_last: Whether `data` ends in a line that is not whole yet.
         problem: Why the file could not be read to its end (a truncated archive), if so.
@@ -110,6 +127,7 @@ class Piece:
 
     data: Path
     end: int
+    ends: tuple[str, str]
     digest: Callable[[], Digest]
     drop_last: bool = False
     problem: str | None = None
@@ -137,10 +155,20 @@ def _files_under(path: Path, found: Found) -> Iterator[Path]:
     for folder, folders, names in os.walk(path, onerror=lambda e: found.problems.append((str(e.filename), e.strerror))):
         folders.sort()
         for name in sorted(names):
-            if is_log(name):
+            if not is_log(name):
+                found.passed_over += 1
+            elif _is_unicode(name):
                 yield (Path(folder) / name).absolute()
             else:
-                found.passed_over += 1
+                found.problems.append((ascii(name), "its name is not UTF-8: rename it"))
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_log(name: str) -> bool:
@@ -154,8 +182,8 @@ def is_log(name: str) -> bool:
 def read_ledger(connection: duckdb.DuckDBPyConnection) -> dict[str, LedgerEntry]:
     """The ledger by path."""
     rows = connection.execute(
-        "SELECT path, format, inode, size_bytes, modified_ns, consumed, newlines, head_hash, tail_hash, sha256, failed "
-        "FROM state.files"
+        "SELECT path, format, inode, size_bytes, modified_ns, consumed, newlines, head_hash, tail_hash, sha256, "
+        "problem FROM state.files"
     ).fetchall()
     return {row[0]: LedgerEntry(*row) for row in rows}
 
@@ -168,6 +196,7 @@ def is_unchanged(file: LogFile, status: os.stat_result, ledger: dict[str, Ledger
         and entry.size_bytes == status.st_size
         and entry.modified_ns == status.st_mtime_ns
         and entry.inode == inode(status)
+        and file.format in ("auto", entry.format)
     )
 
 
@@ -200,17 +229,25 @@ def unread(
     """
     packed = file.path.suffix.lower() in PACKED_ENDINGS
     entry = ledger.get(str(file.path)) or _renamed_from(status, ledger)
-    can_read_on = entry is not None and entry.format in read_on and not packed and not entry.failed
-    if entry and can_read_on and _only_grew(file.path, status, entry):
+    if entry is None or packed or entry.problem or file.format not in ("auto", entry.format):
+        return Reading(file, status, 0, 1, None, packed)
+    if not _only_grew(file.path, status, entry):
+        return Reading(file, status, 0, 1, None, packed)
+    if entry.format in read_on:
         return Reading(file, status, entry.consumed, entry.newlines + 1, entry, packed)
     return Reading(file, status, 0, 1, entry, packed)
 
 
 def _renamed_from(status: os.stat_result, ledger: dict[str, LedgerEntry]) -> LedgerEntry | None:
-    return next(
-        (e for e in ledger.values() if e.inode == inode(status) and not os.path.exists(e.path)),
-        None,
-    )
+    """The entry of a file that is no longer where it was read; something else may be there now."""
+    return next((e for e in ledger.values() if e.inode == inode(status) and _inode_at(e.path) != e.inode), None)
+
+
+def _inode_at(path: str) -> str | None:
+    try:
+        return inode(os.stat(path))
+    except OSError:
+        return None
 
 
 def _only_grew(path: Path, status: os.stat_result, entry: LedgerEntry) -> bool:
@@ -221,20 +258,26 @@ def _only_grew(path: Path, status: os.stat_result, entry: LedgerEntry) -> bool:
     return head == entry.head_hash and tail == entry.tail_hash
 
 
-def copy_of(reading: Reading, ledger: dict[str, LedgerEntry]) -> LedgerEntry | None:
-    """The entry of another path with the same content, where the whole file would be read."""
+def copy_of(reading: Reading, known: Iterable[LedgerEntry]) -> LedgerEntry | None:
+    """The entry with the same content, where the whole file would be read."""
     if reading.start or not reading.status.st_size:
         return None
-    same_size = [e for e in ledger.values() if e.size_bytes == reading.status.st_size and not e.failed]
+    same_size = [
+        entry
+        for entry in known
+        if entry.size_bytes == reading.status.st_size
+        and not entry.problem
+        and reading.file.format in ("auto", entry.format)
+    ]
     if not same_size:
         return None
-    digest = _sha256(reading.file.path)
-    return next((e for e in same_size if e.sha256 == digest), None)
+    digest = sha256_of(reading)
+    return next((entry for entry in same_size if entry.sha256 == digest), None)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(reading: Reading) -> str:
+    """SHA-256 of the file as large as it was when it was looked at."""
+    return _digest(reading.file.path, reading.status.st_size).sha256
 
 
 def probe(file: IO[bytes], end: int) -> tuple[str, str]:
@@ -253,35 +296,95 @@ def inode(status: os.stat_result) -> str:
 def head_of(reading: Reading, size: int) -> bytes:
     """The first bytes of the unpacked file, as far as they can be read."""
     with _unpacked(reading.file.path) as file:
-        try:
-            return file.read(size)
-        except (EOFError, OSError, _zst_error()):
-            return b""
+        return file.read(size)
+
+
+def reopened(reading: Reading) -> IO[bytes]:
+    """The unpacked file once more, at the beginning of the part that was read."""
+    file = _unpacked(reading.file.path)
+    if reading.start:
+        file.seek(reading.start)
+    return file
 
 
 def _unpacked(path: Path) -> IO[bytes]:
-    match path.suffix.lower():
-        case ".gz":
-            return gzip.open(path, "rb")
-        case ".zst":
-            import zstandard
-
-            return zstandard.open(path, "rb")
-        case _:
-            return path.open("rb")
+    if path.suffix.lower() not in PACKED_ENDINGS:
+        return path.open("rb")
+    return io.BufferedReader(_Archive(path), CHUNK_BYTES)
 
 
-def _zst_error() -> type[Exception]:
+class _Archive(io.RawIOBase):
+    """What an archive holds, as far as it can be unpacked; `problem` says why it ends early, if it does."""
+
+    def __init__(self, path: Path) -> None:
+        self.problem: str | None = None
+        self._file = path.open("rb")
+        self._chunks = _gz_chunks(self._file) if path.suffix.lower() == ".gz" else _zst_chunks(self._file)
+        self._unread = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        import zstandard
+
+        try:
+            while not self._unread:
+                self._unread = memoryview(next(self._chunks))
+        except StopIteration:
+            return 0
+        except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+            self.problem = str(error)
+            return 0
+        size = min(len(buffer), len(self._unread))
+        buffer[:size], self._unread = self._unread[:size], self._unread[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _gz_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with gzip.GzipFile(fileobj=file) as packed:
+        while chunk := packed.read1(PACKED_BYTES):
+            yield chunk
+
+
+def _zst_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Frame after frame; the library's own reader stops behind the first one and passes over a cut one in silence."""
     import zstandard
 
-    return zstandard.ZstdError
+    frame = None
+    while chunk := file.read(PACKED_BYTES):
+        while chunk:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(chunk)
+            chunk = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+    if frame:
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
 
 
-def cut(reading: Reading, folder: Path, beside: Executor, *, by_line: bool) -> Piece:
-    """What of a file is to be read: its unread whole lines, or all of it where its format is not read `by_line`."""
-    if by_line and not reading.packed and not reading.start and reading.status.st_size >= DIRECT_BYTES:
+def cut(reading: Reading, folder: Path, beside: Executor, *, by_line: bool, copied: bool = False) -> Piece:
+    """What of a file is to be read: its unread whole lines, or all of it where its format is not read `by_line`.
+
+    A large file is read where it lies, unless it must be `copied`: one that grows while it is read shows lines beyond
+    the size that it was seen to have.
+    """
+    plain = by_line and not reading.packed and not reading.start and not _PATTERN_CHARACTERS & set(reading.path)
+    if plain and not copied and reading.status.st_size >= DIRECT_BYTES:
         return _in_place(reading, beside)
-    return _copied(reading, folder, by_line=by_line)
+    return _copied(reading, folder, beside, by_line=by_line)
+
+
+def has_changed(reading: Reading) -> bool:
+    """Whether the file is no longer as it was when it was looked at."""
+    try:
+        now = os.stat(reading.file.path)
+    except FileNotFoundError:
+        return True
+    return any(getattr(now, fact) != getattr(reading.status, fact) for fact in ("st_size", "st_mtime_ns", "st_ino"))
 
 
 def _in_place(reading: Reading, beside: Executor) -> Piece:
@@ -291,11 +394,11 @@ def _in_place(reading: Reading, beside: Executor) -> Piece:
         end = last_newline(file, size) + 1
         file.seek(end)
         last = file.read(size - end)
-    whole = is_whole(last)
+        whole = is_whole(last)
+        end = size if whole else end
+        ends = probe(file, end)
     digest = beside.submit(_digest, reading.file.path, size)
-    return Piece(
-        reading.file.path, size if whole else end, digest.result, drop_last=bool(last.strip()) and not whole
-    )
+    return Piece(reading.file.path, end, ends, digest.result, drop_last=bool(last.strip()) and not whole)
 
 
 def _digest(path: Path, size: int) -> Digest:
@@ -313,22 +416,12 @@ def _digest(path: Path, size: int) -> Digest:
     return Digest(hashed.hexdigest(), newlines, max(longest, position - line_start))
 
 
-def _copied(reading: Reading, folder: Path, *, by_line: bool) -> Piece:
+def _copied(reading: Reading, folder: Path, beside: Executor, *, by_line: bool) -> Piece:
     """An exact copy of what is to be read; of an archive as much as can be unpacked."""
     target = folder / "piece"
-    problem = None
-    with target.open("w+b") as copy, _unpacked(reading.file.path) as file:
-        if reading.start:
-            file.seek(reading.start)
-        try:
-            if reading.packed:
-                shutil.copyfileobj(file, copy, CHUNK_BYTES)
-            else:
-                _copy_bytes(file, copy, reading.status.st_size - reading.start)
-        except (EOFError, OSError, _zst_error()) as error:
-            if not reading.packed:
-                raise
-            problem = f"the archive ends early or is damaged ({error}): what came before it is loaded; replace the file"
+    with target.open("w+b") as copy, reopened(reading) as file:
+        _copy_bytes(file, copy, sys.maxsize if reading.packed else reading.status.st_size - reading.start)
+        problem = _problem_of(file)
         end = size = copy.tell()
         if by_line:
             end = last_newline(copy, size) + 1
@@ -336,20 +429,24 @@ def _copied(reading: Reading, folder: Path, *, by_line: bool) -> Piece:
             if is_whole(copy.read()):
                 end = size
             copy.truncate(end)
+        ends = probe(copy, end)
+    if reading.start:
+        with reading.file.path.open("rb") as file:
+            ends = probe(file, reading.start + end)
     digest = _digest(target, end)
-    whole_hash = _sha256_of(reading, digest)
+    if end == size and not reading.packed and not reading.start:
+        return Piece(target, end, ends, lambda: digest, problem=problem)
+    content = beside.submit(sha256_of, reading)
     return Piece(
-        target, reading.start + end, lambda: replace(digest, sha256=whole_hash), problem=problem
+        target, reading.start + end, ends, lambda: replace(digest, sha256=content.result()), problem=problem
     )
 
 
-def _sha256_of(reading: Reading, digest: Digest) -> str:
-    """The hash of the file's content; of a file that grew, chained from what was read before and the new part."""
-    if reading.packed:
-        return _sha256(reading.file.path)
-    if reading.start and reading.previous:
-        return hashlib.sha256((reading.previous.sha256 + digest.sha256).encode()).hexdigest()
-    return digest.sha256
+def _problem_of(file: IO[bytes]) -> str | None:
+    archive = getattr(file, "raw", None)
+    if not isinstance(archive, _Archive) or not archive.problem:
+        return None
+    return f"the archive ends early or is damaged ({archive.problem}): what came before it is loaded; replace the file"
 
 
 def _copy_bytes(file: IO[bytes], copy: IO[bytes], size: int) -> None:
@@ -373,55 +470,32 @@ def last_newline(file: IO[bytes], size: int) -> int:
 
 def is_whole(last: bytes) -> bool:
     """Whether a last line without newline is already whole JSON."""
-    import orjson
-
-    if last.strip()[:1] not in (b"{", b"["):
-        return False
     try:
-        orjson.loads(last)
-    except orjson.JSONDecodeError:
+        return any(isinstance(value, dict | list) for value in records.parse_line(last))
+    except records.Reject:
         return False
-    return True
 
 
-def lines(data: Path) -> Iterator[tuple[int, bytes]]:
-    """Every line of a piece with its number within the piece, from 1."""
-    with data.open("rb") as file:
-        yield from enumerate(file, start=1)
-
-
-def numbered(data: Path, first_line: int, ordinals: list[int]) -> Iterator[tuple[int, int, bytes]]:
+def numbered(lines: Iterable[bytes], first_line: int, ordinals: list[int]) -> Iterator[tuple[int, int, bytes]]:
     """(ordinal, physical line number, bytes) of the non-blank lines with these ordinals, from 1, in order."""
     wanted = iter(ordinals)
     next_wanted = next(wanted, None)
     ordinal = 0
-    for number, line in lines(data):
+    for number, line in enumerate(lines, first_line):
         if next_wanted is None:
             return
         if not line.strip():
             continue
         ordinal += 1
         if ordinal == next_wanted:
-            yield ordinal, first_line + number - 1, line
+            yield ordinal, number, line
             next_wanted = next(wanted, None)
 
 
-def remember(connection: duckdb.DuckDBPyConnection, entry: LedgerEntry, former: str | None) -> None:
-    """Keep an entry in place of the path's former one (and of the path it was renamed from)."""
-    connection.execute("DELETE FROM state.files WHERE path IN (?, ?)", [entry.path, former or entry.path])
+def remember(connection: duckdb.DuckDBPyConnection, entry: LedgerEntry, former: str | None = None) -> None:
+    """Keep an entry in place of the path's former one, and of that of the path by which the file was known before."""
     connection.execute(
-        "INSERT INTO state.files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            entry.path,
-            entry.format,
-            entry.inode,
-            entry.size_bytes,
-            entry.modified_ns,
-            entry.consumed,
-            entry.newlines,
-            entry.head_hash,
-            entry.tail_hash,
-            entry.sha256,
-            entry.failed,
-        ],
+        "DELETE FROM state.files WHERE path = ? OR (path = ? AND inode = ?)", [entry.path, former, entry.inode]
     )
+    values = [getattr(entry, column.name) for column in fields(entry)]
+    connection.execute(f"INSERT INTO state.files VALUES ({', '.join('?' for _ in values)})", values)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analytics_pipeline import schema, state
+from analytics_pipeline.load import tally
 from analytics_pipeline.load.stage import extra_columns, log_field, record_columns, stage_table
 
 if TYPE_CHECKING:
@@ -27,18 +28,23 @@ FINAL_STATES = {
     "flow_proposal": "status <> 'pending'",
 }
 """When a record counts as finished (contract §3); kinds not named here have no such state."""
+_POINTER = "'/' || replace(replace(name, '~', '~0'), '/', '~1')"
+"""SQL: where an attribute called `name` stands."""
 WINNER_ONLY = ("resolved_at", "error_type", "error_message")
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """A staged record that names another org than the one that holds its key or its run."""
+    """A staged record that names another org than the one that holds its key or its run.
 
-    source_file: str
+    Where it stands in its file: on the line `line`; where that is None on the non-blank line `ordinal`, from 1; where
+    that is None too, the order of `rowid` is that of the lines.
+    """
+
     file_number: int
     line: int | None
+    ordinal: int | None
     rowid: int
-    kind: str
     reason: str
 
 
@@ -52,8 +58,13 @@ def key_columns(kind: str) -> tuple[str, ...]:
     return schema.records()[kind].grain
 
 
+def start_expression(kind: str) -> str:
+    """SQL of when a record of a kind started."""
+    return "coalesce(started_at, queued_at)" if kind == "job" else str(schema.records()[kind].start)
+
+
 def merge_kind(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
-    """Leave one staged row a key, merged with what the warehouse holds of it; count copies in `staged_copies`."""
+    """Leave one staged row a key, merged with what the warehouse holds of it; copies are not counted as records."""
     keys = ", ".join(key_columns(kind))
     table, stage = schema.records()[kind].name, stage_table(kind)
     connection.execute(
@@ -115,13 +126,14 @@ def _collect_candidates(connection: duckdb.DuckDBPyConnection, kind: str) -> Non
     connection.execute(
         f"""
 CREATE OR REPLACE TEMP TABLE candidates AS
-SELECT {keys}, {firsts}, digest, arg_min(source, origin) AS source, arg_min(source_file, origin) AS source_file,
-  min(origin) > 0 AS is_new, count(*) FILTER (WHERE origin > 0) AS times_staged, bool_or(clock_skew) AS clock_skew
+SELECT {keys}, {firsts}, digest, arg_min(source, arrival) AS source, arg_min(source_file, arrival) AS source_file,
+  min(arrival) > 0 AS is_new, count(*) FILTER (WHERE arrival > 0) AS times_staged,
+  count(*) FILTER (WHERE clock_skew) AS times_skewed, any_value(source) FILTER (WHERE arrival > 0) AS staged_source
 FROM (
   SELECT *, {digest} AS digest FROM (
-    SELECT *, 0 AS origin, false AS clock_skew FROM ({held_versions(kind)})
+    SELECT *, 0 AS arrival, false AS clock_skew FROM ({held_versions(kind)})
     UNION ALL
-    SELECT {values}, source, source_file, rowid + 1 AS origin, clock_skew FROM {stage_table(kind)}
+    SELECT {values}, source, source_file, rowid + 1 AS arrival, clock_skew FROM {stage_table(kind)}
     WHERE {_in(kind, f"SELECT {keys} FROM contested")}
   )
 )
@@ -130,11 +142,13 @@ GROUP BY {keys}, digest"""
 
 
 def _count_copies(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
-    """Remember how many staged rows brought nothing new, by source and org."""
-    org = _org_expression(kind)
-    connection.execute(
-        f"INSERT INTO staged_copies SELECT '{kind}', source, {org}, sum(times_staged - CAST(is_new AS INTEGER)) "
-        f"FROM candidates WHERE times_staged > 0 GROUP BY ALL"
+    """Take back what was counted of staged records that brought nothing new."""
+    times = "times_staged - CAST(is_new AS INTEGER)"
+    tally.take_back(
+        connection,
+        kind,
+        f"SELECT * REPLACE (staged_source AS source, greatest(0, times_skewed - CAST(is_new AS INTEGER)) AS times_skewed), "
+        f"{times} AS times FROM candidates WHERE {times} > 0",
     )
 
 
@@ -152,7 +166,7 @@ def _rank(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
 CREATE OR REPLACE TEMP TABLE ranked AS
 SELECT *, row_number() OVER (PARTITION BY {keys} ORDER BY
     CASE WHEN all_updated THEN updated_at END DESC NULLS LAST, {finished} DESC, updated_at DESC NULLS LAST,
-    {_tokens(kind)} DESC, {ended} DESC NULLS LAST, {_sorted_json(kind)} DESC) AS rank
+    {_tokens(kind)} DESC, {ended} DESC NULLS LAST, {_sorted_json(kind)} DESC, digest DESC) AS rank
 FROM (SELECT *, bool_and(updated_at IS NOT NULL) OVER (PARTITION BY {keys}) AS all_updated FROM candidates)"""
     )
 
@@ -167,9 +181,16 @@ def _tokens(kind: str) -> str:
 
 def _sorted_json(kind: str) -> str:
     """The record as JSON with sorted keys and nothing unknown, times in UTC: the last tie-break."""
-    fields = sorted([(log_field(column), column.name) for column in record_columns(kind)] + [("attributes",) * 2])
-    packed = ", ".join(f'"{name}" := {column}' for name, column in fields)
-    return f"CAST(json_merge_patch('{{}}', to_json(struct_pack({packed}))) AS VARCHAR)"
+    columns = sorted((log_field(column), column.name) for column in record_columns(kind))
+    known = ", ".join(f"""'"{field}":' || CAST(to_json({name}) AS VARCHAR)""" for field, name in columns)
+    unknown = (
+        "list_transform(json_keys(attributes), lambda name: CAST(to_json(name) AS VARCHAR) || ':' || "
+        f"CAST(json_extract(attributes, {_POINTER}) AS VARCHAR))"
+    )
+    return (
+        f"CASE WHEN attributes IS NULL THEN concat_ws(',', {known}) "
+        f"ELSE array_to_string(list_sort(list_concat([{known}], {unknown})), ',') END"
+    )
 
 
 def _keep_versions(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
@@ -204,7 +225,7 @@ def _insert_merged(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
         f"""
 CREATE OR REPLACE TEMP TABLE merged AS
 SELECT {", ".join(keys)}, {selected}, arg_min(source, rank) AS source, arg_min(source_file, rank) AS source_file,
-  bool_or(clock_skew AND is_new) AS clock_skew
+  count(*) AS versions
 FROM (
   SELECT r.*, {has_tokens} AS has_tokens, a.merged_attributes,
     min(CASE WHEN {has_tokens} THEN rank END) OVER (PARTITION BY {partition}) AS token_rank
@@ -212,34 +233,36 @@ FROM (
 )
 GROUP BY {", ".join(keys)}"""
     )
-    ended = schema.records()[kind].ended
-    if ended and "duration_ms" in by_rule:
-        _align_duration(connection, schema.records()[kind].start or "", ended)
-    connection.execute(f"INSERT INTO {stage_table(kind)} BY NAME SELECT * FROM merged")
+    _align_end(connection, kind)
+    connection.execute(f"INSERT INTO {stage_table(kind)} BY NAME SELECT * EXCLUDE (versions) FROM merged")
 
 
-def _align_duration(connection: duckdb.DuckDBPyConnection, start: str, ended: str) -> None:
+def _align_end(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
     """Start and end may come from different versions: the duration follows, an end before the start is unknown."""
+    ended, start = schema.records()[kind].ended, start_expression(kind)
+    if ended is None:
+        return
+    duration = ""
+    if "duration_ms" in value_columns(kind):
+        duration = f", duration_ms = CASE WHEN {ended} >= {start} THEN (epoch_us({ended}) - epoch_us({start})) / 1000.0 END"
     connection.execute(
-        f"UPDATE merged SET {ended} = CASE WHEN {ended} >= {start} THEN {ended} END, duration_ms = "
-        f"CASE WHEN {ended} >= {start} THEN (epoch_us({ended}) - epoch_us({start})) / 1000.0 END"
+        f"UPDATE merged SET {ended} = CASE WHEN {ended} >= {start} THEN {ended} END{duration} WHERE versions > 1"
     )
 
 
 def _merged_attributes(kind: str) -> str:
     """SQL: per key, each attribute from the best version that knows it."""
     keys = ", ".join(key_columns(kind))
-    pointer = "'/' || replace(replace(name, '~', '~0'), '/', '~1')"
     return f"""
   SELECT {keys}, to_json(map_from_entries(list(row(name, value) ORDER BY name))) AS merged_attributes FROM (
-    SELECT {keys}, name, arg_min(json_extract(attributes, {pointer}), rank) AS value
+    SELECT {keys}, name, arg_min(json_extract(attributes, {_POINTER}), rank) AS value
     FROM (SELECT {keys}, rank, attributes, unnest(json_keys(attributes)) AS name FROM ranked WHERE attributes IS NOT NULL)
     GROUP BY {keys}, name
   ) GROUP BY {keys}"""
 
 
 def drop_foreign(connection: duckdb.DuckDBPyConnection, kind: str) -> list[Conflict]:
-    """Take out staged records whose key, or whose run, another org's record holds; the one loaded first stays.
+    """Take out staged records whose key another org's record holds; the one loaded first stays.
 
     Only records that name different orgs conflict, so nothing is done where no more than one org is named.
     """
@@ -248,35 +271,72 @@ def drop_foreign(connection: duckdb.DuckDBPyConnection, kind: str) -> list[Confl
         return []
     stage, table = stage_table(kind), schema.records()[kind].name
     keys = ", ".join(key_columns(kind))
-    named = connection.execute(
-        f"SELECT count(DISTINCT {org}) FROM (SELECT {org} FROM {stage} UNION ALL SELECT {org} FROM {table} "
-        f"WHERE {_in(kind, f'SELECT {keys} FROM {stage}')})"
-    ).fetchone()
-    if named is None or named[0] < 2:
+    if _orgs_named(connection, [f"SELECT {org} AS org FROM {stage}", f"SELECT {org} FROM {table} "
+                                f"WHERE {_in(kind, f'SELECT {keys} FROM {stage}')}"]) < 2:
         return []
     connection.execute(
         f"""
 CREATE OR REPLACE TEMP TABLE foreign_rows AS
-SELECT s.rowid AS row, s.source_file, s.file_number, s.line, s.{org} AS org, h.org AS holder
+SELECT s.rowid AS row, s.file_number, s.line, s.ordinal, s.{org} AS org, h.org AS holder
 FROM {stage} s JOIN (
   SELECT {keys}, arg_min({org}, origin) AS org FROM (
-    SELECT {keys}, {org}, -1 AS origin FROM {table} UNION ALL SELECT {keys}, {org}, rowid AS origin FROM {stage}
+    SELECT {keys}, {org}, -1 AS origin FROM {table} WHERE {_in(kind, f"SELECT {keys} FROM {stage}")}
+    UNION ALL SELECT {keys}, {org}, rowid AS origin FROM {stage}
   ) WHERE {org} IS NOT NULL GROUP BY {keys}
 ) h ON {" AND ".join(f"s.{key} = h.{key}" for key in key_columns(kind))}
 WHERE s.{org} <> h.org"""
     )
-    return take_conflicts(connection, kind, f"{key_columns(kind)[0]}: held by a record of org")
+    return _take_conflicts(connection, kind, f"{key_columns(kind)[0]}: held by a record of org")
 
 
-def take_conflicts(connection: duckdb.DuckDBPyConnection, kind: str, what: str) -> list[Conflict]:
+def drop_foreign_runs(connection: duckdb.DuckDBPyConnection) -> list[Conflict]:
+    """Take out staged records of a run that another org's record holds; within a file the run's own record comes first."""
+    kinds = [kind for kind in schema.records() if any(c.name == "run_id" for c in record_columns(kind))]
+    staged = " UNION ALL ".join(
+        f"SELECT run_id, {_org_expression(kind)} AS org, file_number, {place} AS place, rowid AS row "
+        f"FROM {stage_table(kind)} WHERE {_org_expression(kind)} IS NOT NULL"
+        for place, kind in enumerate(kinds)
+    )
+    loaded = " UNION ALL ".join(
+        f"SELECT run_id, {_org_expression(kind)} AS org FROM {schema.records()[kind].name} WHERE "
+        f"{_org_expression(kind)} IS NOT NULL AND run_id IN (SELECT run_id FROM named_runs)"
+        for kind in kinds
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE named_runs AS SELECT * FROM ({staged}) WHERE run_id IS NOT NULL")
+    if _orgs_named(connection, ["SELECT org FROM named_runs", f"SELECT org FROM ({loaded})"]) < 2:
+        return []
+    connection.execute(
+        f"""
+CREATE OR REPLACE TEMP TABLE run_holders AS
+SELECT run_id, first(org ORDER BY file_number, place, row) AS org
+FROM (SELECT * FROM named_runs UNION ALL SELECT run_id, org, -1, 0, 0 FROM ({loaded})) GROUP BY run_id"""
+    )
+    conflicts = []
+    for kind in kinds:
+        connection.execute(
+            f"""
+CREATE OR REPLACE TEMP TABLE foreign_rows AS
+SELECT s.rowid AS row, s.file_number, s.line, s.ordinal, s.{_org_expression(kind)} AS org, h.org AS holder
+FROM {stage_table(kind)} s JOIN run_holders h ON s.run_id = h.run_id WHERE s.{_org_expression(kind)} <> h.org"""
+        )
+        conflicts += _take_conflicts(connection, kind, "run_id: held by a record of org")
+    return conflicts
+
+
+def _orgs_named(connection: duckdb.DuckDBPyConnection, queries: list[str]) -> int:
+    """How many different orgs the queries give together."""
+    return _count(connection, f"(SELECT DISTINCT org FROM ({' UNION ALL '.join(queries)}) WHERE org IS NOT NULL)")
+
+
+def _take_conflicts(connection: duckdb.DuckDBPyConnection, kind: str, what: str) -> list[Conflict]:
     """Delete the staged rows listed in `foreign_rows` and describe them."""
     found = connection.execute(
-        "SELECT source_file, file_number, line, row, org, holder FROM foreign_rows ORDER BY row"
+        "SELECT file_number, line, ordinal, row, org, holder FROM foreign_rows ORDER BY row"
     ).fetchall()
     connection.execute(f"DELETE FROM {stage_table(kind)} WHERE rowid IN (SELECT row FROM foreign_rows)")
     return [
-        Conflict(path, number, line, row, kind, f"{what} '{holder}', this one names '{org}'")
-        for path, number, line, row, org, holder in found
+        Conflict(number, line, ordinal, row, f"{what} '{holder}', this one names '{org}'")
+        for number, line, ordinal, row, org, holder in found
     ]
 
 

@@ -28,11 +28,13 @@ RAW_LIMIT = 10_000
 """Characters of a rejected line that are kept."""
 DEFAULT_OBJECT_SIZE = 16 * 1024 * 1024
 """DuckDB's own limit for a line; more is asked for only where a file has such a line (it sets the read buffers)."""
-_INSTANT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)"
-_EPOCH_SECONDS = r"\d{9,10}(\.\d{1,6})?"
-_EPOCH_MILLISECONDS = r"\d{12,13}(\.\d{1,3})?"
+_INSTANT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)"
+_EPOCH_SECONDS = r"[1-9]\d{8,9}(\.\d{1,6})?"
+_EPOCH_MILLISECONDS = r"[1-9]\d{11,12}(\.\d{1,3})?"
+_NUMBER = r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?"
+_LIKE_NO_TEXT = r"-?([0-9][-+.0-9eE]*|[Nn][Aa][Nn]|[Ii][Nn][Ff].*)|true|false|[\[{].*"
 _TRAILING_COMMA = r",\s*[}\]]"
-_NOT_A_NUMBER = r"[:,\[]\s*-?([Nn][Aa][Nn]|[Ii][Nn][Ff])"
+_NOT_A_NUMBER = r"(^|[:,\[])\s*-?([Nn][Aa][Nn]|[Ii][Nn][Ff]|[0-9.]+[eE]\+?\d{3})"
 """Commas and literals that DuckDB's parser lets pass and JSON does not know."""
 
 
@@ -61,9 +63,15 @@ class Rejection:
 
 @dataclass
 class Staged:
-    """What staging one file came to."""
+    """What staging one file came to.
+
+    Attributes:
+        rejections: Lines that did not load.
+        first_rowid: The lowest rowid of the rows that lie in the order of the file's non-blank lines.
+    """
 
     rejections: list[Rejection] = field(default_factory=list)
+    first_rowid: int = 0
 
 
 def stage_table(kind: str) -> str:
@@ -88,7 +96,8 @@ def create_stages(connection: duckdb.DuckDBPyConnection) -> None:
         columns = ", ".join(f"{column.name} {column.type}" for column in record_columns(kind))
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {stage_table(kind)} ({columns}, {_extra_definition(kind)} attributes JSON, "
-            "input VARCHAR, source VARCHAR, source_file VARCHAR, file_number INTEGER, line BIGINT, clock_skew BOOLEAN, leftover VARCHAR)"
+            "input VARCHAR, source VARCHAR, source_file VARCHAR, file_number INTEGER, ordinal BIGINT, line BIGINT, clock_skew BOOLEAN, "
+            "leftover VARCHAR)"
         )
 
 
@@ -133,39 +142,56 @@ def stage_canonical(
         read_line: Gives (ordinal, physical line number, bytes) for ordinals of non-blank lines, from 1.
     """
     table = stage_table(first_kind)
-    base = _next_rowid(connection, table)
     source = (
         f"read_ndjson_objects('{_quoted(data)}', ignore_errors=true, maximum_object_size={object_size}, "
         "compression='uncompressed')"
     )
     connection.execute(_bulk_insert(first_kind, source, info, line="NULL"))
+    first, total = _extent(connection, table, info)
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE rest AS "
-        f"SELECT rowid - {base} + 1 AS line, leftover AS json FROM {table} WHERE rowid >= {base} AND leftover IS NOT NULL"
+        f"CREATE OR REPLACE TEMP TABLE rest AS SELECT rowid - {first} + 1 AS line, leftover AS json FROM {table} "
+        f"WHERE file_number = {info.number} AND leftover IS NOT NULL"
     )
-    total = _next_rowid(connection, table) - base
-    connection.execute(f"DELETE FROM {table} WHERE rowid >= {base} AND leftover IS NOT NULL")
+    connection.execute(f"DELETE FROM {table} WHERE file_number = {info.number} AND leftover IS NOT NULL")
     if drop_last:
         connection.execute("DELETE FROM rest WHERE line = ?", [total])
     for kind in _kinds_in_rest(connection, exclude=first_kind):
         _stage_rest(connection, kind, info)
     _measure_inputs(connection)
-    return _stage_unusual(connection, info, read_line)
+    staged = _stage_unusual(connection, info, read_line)
+    staged.first_rowid = first
+    return staged
+
+
+def _extent(connection: duckdb.DuckDBPyConnection, table: str, info: FileInfo) -> tuple[int, int]:
+    """Lowest rowid and number of a file's rows; rows deleted before them leave a gap that no rowid shows beforehand."""
+    row = connection.execute(
+        f"SELECT coalesce(min(rowid), 0), count(*) FROM {table} WHERE file_number = {info.number}"
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+def discard(connection: duckdb.DuckDBPyConnection, file_number: int) -> None:
+    """Take a file's rows out of all stages."""
+    for kind in schema.records():
+        connection.execute(f"DELETE FROM {stage_table(kind)} WHERE file_number = ?", [file_number])
 
 
 def _measure_inputs(connection: duckdb.DuckDBPyConnection) -> None:
     """Take the measures of the staged inputs, and drop the inputs."""
     import orjson
 
-    rows = connection.execute("SELECT rowid, input FROM stage_run WHERE input IS NOT NULL").fetchall()
-    if not rows:
-        return
+    inputs = connection.execute("SELECT rowid, input FROM stage_run WHERE input IS NOT NULL")
     names = ("input_chars", *extra_columns("run"))
     with tempfile.NamedTemporaryFile("wb") as file:
-        for row, text in rows:
-            measures = records.measure(orjson.loads(text))
-            file.write(orjson.dumps([row, *(measures.get(name) for name in names)]) + b"\n")
+        while rows := inputs.fetchmany(10_000):
+            for row, text in rows:
+                measures = records.measure(orjson.loads(text))
+                file.write(orjson.dumps([row, *(measures.get(name) for name in names)]) + b"\n")
         file.flush()
+        if not file.tell():
+            return
         values = ", ".join(f"{name} = m.{name}" for name in names)
         connection.execute(
             f"UPDATE stage_run SET {values}, input = NULL FROM (SELECT CAST(json[0] AS BIGINT) AS row, "
@@ -190,7 +216,7 @@ def _stage_rest(connection: duckdb.DuckDBPyConnection, kind: str, info: FileInfo
     )
     connection.execute(_bulk_insert(kind, source, info, line="line"))
     connection.execute(
-        f"DELETE FROM rest WHERE line IN (SELECT line FROM {table} WHERE file_number = {info.number} AND leftover IS NULL)"
+        f"DELETE FROM rest WHERE line IN (SELECT ordinal FROM {table} WHERE file_number = {info.number} AND leftover IS NULL)"
     )
     connection.execute(f"DELETE FROM {table} WHERE leftover IS NOT NULL")
 
@@ -210,13 +236,15 @@ def _stage_unusual(
 def _parsed(lines: Iterable[tuple[int, int, bytes]]) -> Iterator[tuple[int, object, bytes]]:
     """(physical line number, object or Reject, raw) for each object on the lines."""
     for _, number, raw in lines:
+        fault: records.Reject | None = None
         try:
-            objects = records.parse_line(raw)
+            objects = records.parse_line(raw.rstrip(b"\r\n"))
         except records.Reject as reject:
-            yield number, reject, raw
-            continue
+            objects, fault = list(reject.before), reject
         for found in objects:
             yield number, found, raw
+        if fault:
+            yield number, fault, raw
 
 
 def stage_objects(
@@ -281,12 +309,6 @@ def shown(raw: bytes | str) -> str:
     return text.rstrip("\r\n")[:RAW_LIMIT].replace("\x00", "\\x00")
 
 
-def _next_rowid(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = connection.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {table}").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 def _quoted(text: object) -> str:
     return str(text).replace("'", "''")
 
@@ -295,133 +317,173 @@ def _quoted(text: object) -> str:
 
 
 def _bulk_insert(kind: str, source: str, info: FileInfo, *, line: str) -> str:
-    """Insert the rows of `source` (a column `json`) into a kind's stage; a row that is not plain has `leftover`."""
+    """Insert the rows of `source` (a column `json`) into a kind's stage; a row that is not plain has `leftover`.
+
+    Most lines are `whole`: each of their keys gave a typed value or an attribute, so that nothing else can be in them. Only
+    of the others it is asked whether what gave nothing is null, repeated, or a bad value.
+    """
     columns = record_columns(kind)
     names = ", ".join([*(column.name for column in columns), *extra_columns(kind)])
-    values = ",\n  ".join([*(_stored(kind, column, info) for column in columns), *(_extra_value(kind))])
+    values = ", ".join([*(_stored(kind, column, info) for column in columns), *_extra_value(kind)])
+    shape = ", ".join(f'"{key}": "{of}"' for key, of in _shape(kind).items())
+    patch = ", ".join(f'"{key}": null' for key in _shape(kind))
+    typed = ", ".join(f"{_typed(column)} AS {_value(column)}" for column in columns)
+    read = ", ".join(f"{_read(column)} AS {_q('r_' + column.name)}" for column in columns if _read(column))
+    found = " + ".join(["1", *(f"CAST({value} IS NOT NULL AS INTEGER)" for value in _found(kind))])
     plain = " AND ".join(f"({check})" for check in _checks(kind, info))
-    keys = [*_log_fields(kind), "record", *(("input",) if kind == "run" else ())]
-    shape = ", ".join(f'"{key}": "{"JSON" if key == "input" else "VARCHAR"}"' for key in keys)
-    known = " + ".join(f"CAST(s.{_q(key)} IS NOT NULL AS INTEGER)" for key in keys)
-    wrong = _q_text(_wrong_type_pattern(kind))
-    patch = ", ".join(f'"{key}": null' for key in keys)
-    typed = ", ".join(f"{_typed(column)} AS {_q('v_' + column.name)}" for column in columns)
     carried_line = ", line" if line == "line" else ""
-    text = _text_of("json")
     return f"""
 INSERT INTO {stage_table(kind)}
-  ({names}, attributes, input, source, source_file, file_number, line, clock_skew, leftover)
+  ({names}, attributes, input, source, source_file, file_number, ordinal, clock_skew, leftover)
 SELECT {values},
   attributes, {"s.input" if kind == "run" else "NULL"}, '{_quoted(info.format)}', '{_quoted(info.path)}', {info.number}, {line}, {_skewed(kind)},
-  CASE WHEN json IS NULL THEN '' WHEN coalesce({plain}, false) THEN NULL ELSE {text} END
+  CASE WHEN json IS NULL THEN '' WHEN coalesce({plain}, false) THEN NULL ELSE CAST(json AS VARCHAR) END
 FROM (
-  SELECT *, {typed},
-    CASE WHEN keys > known THEN nullif(CAST(json_merge_patch(json, '{{{patch}}}') AS VARCHAR), '{{}}') END AS attributes,
-    CASE WHEN keys > known THEN len(list_distinct(json_keys(json))) = keys ELSE true END AS distinct_keys
-  FROM (
-    SELECT *, {known} AS known FROM (
-      SELECT json{carried_line}, json_transform(json, '{{{shape}}}') AS s, len(json_keys(json)) AS keys,
-        regexp_matches({text}, '{wrong}') OR regexp_matches({text}, '{_TRAILING_COMMA}') AS suspicious
-      FROM {source}
+  SELECT *, keys = found + coalesce(len(list_distinct(json_keys(attributes))), 0) AS whole FROM (
+    SELECT *, CASE WHEN keys > found THEN nullif(CAST(json_merge_patch(json, '{{{patch}}}') AS VARCHAR), '{{}}') END
+      AS attributes FROM (
+      SELECT *, {found} AS found FROM (
+        SELECT *, {typed} FROM (
+          SELECT *, {read} FROM (
+            SELECT json{carried_line}, json_transform(json, '{{{shape}}}') AS s, len(json_keys(json)) AS keys
+            FROM {source}
+          )
+        )
+      )
     )
   )
 )"""
 
 
-def _text_of(json: str) -> str:
-    return f"CAST({json} AS VARCHAR)"
+def _shape(kind: str) -> dict[str, str]:
+    """What a line is taken apart into: its known keys; as JSON where quotes and digits must stay as they are."""
+    shape = {"record": "VARCHAR"}
+    shape |= {log_field(c): "JSON" if c.field in ("bool", "json") else "VARCHAR" for c in record_columns(kind)}
+    return shape | ({"input": "JSON"} if kind == "run" else {})
 
 
-def _log_fields(kind: str) -> list[str]:
-    return [log_field(column) for column in record_columns(kind)]
+def _found(kind: str) -> list[str]:
+    """The values that a line may give besides `record`."""
+    return [*map(_value, record_columns(kind)), *(["s.input"] if kind == "run" else [])]
 
 
 def _q(name: str) -> str:
     return f'"{name}"'
 
 
-def _q_text(text: str) -> str:
-    return text.replace("'", "''")
-
-
-def _wrong_type_pattern(kind: str) -> str:
-    """Matches a line in which a text, time or flag may be of another JSON type."""
-    by_type: dict[str | None, list[str]] = {}
-    for column in record_columns(kind):
-        by_type.setdefault(column.field, []).append(log_field(column))
-    allowed = {"text": '"', "time": '"0-9', "bool": "tf"}
-    return "|".join(
-        rf'"({"|".join(by_type[name])})"\s*:\s*([^{first}n\s]|n[^u])'
-        for name, first in allowed.items()
-        if name in by_type
-    )
-
-
 def _raw(column: schema.Column) -> str:
     return f"s.{_q(log_field(column))}"
-
-
-def _typed(column: schema.Column) -> str:
-    """The value of a field as its column's type, NULL where the bulk path cannot tell."""
-    raw = _raw(column)
-    match column.field:
-        case "text":
-            return f"nullif({raw}, '')"
-        case "int":
-            return f"TRY_CAST({raw} AS BIGINT)"
-        case "float":
-            return f"TRY_CAST({raw} AS DOUBLE)"
-        case "money":
-            return f"TRY_CAST({raw} AS {column.type})"
-        case "bool":
-            return f"CASE {raw} WHEN 'true' THEN true WHEN 'false' THEN false END"
-        case "time":
-            return (
-                f"CASE WHEN regexp_full_match({raw}, '{_INSTANT}') "
-                f"THEN TRY_CAST(TRY_CAST({raw} AS TIMESTAMPTZ) AS TIMESTAMP) "
-                f"WHEN regexp_full_match({raw}, '{_EPOCH_SECONDS}') "
-                f"THEN make_timestamp(CAST(TRY_CAST({raw} AS DECIMAL(18, 6)) * 1000000 AS BIGINT)) "
-                f"WHEN regexp_full_match({raw}, '{_EPOCH_MILLISECONDS}') "
-                f"THEN make_timestamp(CAST(TRY_CAST({raw} AS DECIMAL(18, 3)) * 1000 AS BIGINT)) END"
-            )
-        case _:
-            return f"CAST({raw} AS JSON)"
 
 
 def _value(column: schema.Column) -> str:
     return _q("v_" + column.name)
 
 
+def _read(column: schema.Column) -> str | None:
+    """A number as DuckDB reads it; whether it is one in JSON's grammar is asked afterwards."""
+    raw = _raw(column)
+    match column.field:
+        case "int":
+            return f"TRY_CAST({raw} AS BIGINT)"
+        case "float":
+            return f"TRY_CAST({raw} AS DOUBLE)"
+        case "money":
+            wide = f"CAST(TRY_CAST({raw} AS DECIMAL(38, 28)) AS {column.type})"  # DuckDB 1.5 rounds 9e-11 up to 1e-9
+            return f"CASE WHEN regexp_matches({raw}, '[eE]') THEN {wide} ELSE TRY_CAST({raw} AS {column.type}) END"
+        case _:
+            return None
+
+
+def _typed(column: schema.Column) -> str:
+    """The value of a field as its column's type, NULL where the bulk path cannot tell."""
+    raw, number = _raw(column), _q("r_" + column.name)
+    match column.field:
+        case "text" if column.words:
+            words = " ".join(f"WHEN '{word}' THEN '{word}'" for word in column.words)
+            return f"CASE {raw} {words} END"
+        case "text":
+            return f"nullif({raw}, '')"
+        case "int":
+            whole = f"{number} BETWEEN 0 AND {records.LARGEST_INT} AND CAST({number} AS VARCHAR) = {raw}"
+            return f"CASE WHEN {whole} THEN {number} END"
+        case "float" if column.name.endswith("_ms"):
+            return f"CASE WHEN {number} >= 0 AND {number} < 1e12 AND {_is_number(raw)} THEN {number} END"
+        case "float":
+            return f"CASE WHEN isfinite({number}) AND {_is_number(raw)} THEN {number} END"
+        case "money":
+            return f"CASE WHEN abs({number}) < {records.MONEY_LIMIT} AND {_is_number(raw)} THEN {number} END"
+        case "bool":
+            return f"CASE {raw} WHEN 'true' THEN true WHEN 'false' THEN false END"
+        case "time":
+            return _typed_time(raw)
+        case _:
+            return f"CASE WHEN NOT regexp_matches({raw}, '{_NOT_A_NUMBER}') THEN {raw} END"
+
+
+def _is_number(raw: str) -> str:
+    return f"regexp_full_match({raw}, '{_NUMBER}')"
+
+
+def _typed_time(raw: str) -> str:
+    """A time; the form that most logs write is told by the places of its marks, which is half as dear as a pattern."""
+    common = f"{raw} LIKE '2___-__-__T__:__:__.%Z' AND strlen({raw}) <= 27"
+    return (  # DuckDB lets spaces and the hour 24 pass
+        f"CASE WHEN {common} AND NOT contains({raw}, ' ') AND NOT contains({raw}, 'T24') "
+        f"THEN TRY_CAST({raw} AS TIMESTAMP) "
+        f"WHEN regexp_full_match({raw}, '{_INSTANT}') "
+        f"THEN TRY_CAST(TRY_CAST({raw} AS TIMESTAMPTZ) AS TIMESTAMP) "
+        f"WHEN regexp_full_match({raw}, '{_EPOCH_SECONDS}') "
+        f"THEN make_timestamp(CAST(TRY_CAST({raw} AS DECIMAL(38, 6)) * 1000000 AS BIGINT)) "
+        f"WHEN regexp_full_match({raw}, '{_EPOCH_MILLISECONDS}') "
+        f"THEN make_timestamp(CAST(TRY_CAST({raw} AS DECIMAL(38, 3)) * 1000 AS BIGINT)) END"
+    )
+
+
 def _checks(kind: str, info: FileInfo) -> Iterator[str]:
     """Conditions of a plain row; each must be true."""
     table = schema.records()[kind]
-    yield f"s.record = '{kind}'"
-    yield "NOT suspicious"
-    yield "distinct_keys"
-    yield f"CASE WHEN attributes IS NULL THEN true ELSE NOT regexp_matches(attributes, ':null|{_NOT_A_NUMBER}') END"
-    if kind == "run":
-        yield f"CASE WHEN s.input IS NULL THEN true ELSE NOT regexp_matches({_text_of('json')}, '{_NOT_A_NUMBER}') END"
     latest = to_naive_utc(info.now) + timedelta(days=1)
+    yield f"s.record = '{kind}'"
+    yield f"NOT regexp_matches(CAST(json AS VARCHAR), '{_TRAILING_COMMA}')"
+    yield f"attributes IS NULL OR NOT regexp_matches(attributes, ':null|{_NOT_A_NUMBER}')"
+    yield f"NOT CASE WHEN {_may_lack_quotes(kind)} THEN {_lacks_quotes(kind)} ELSE false END"
+    yield f"CASE WHEN whole THEN true ELSE {' AND '.join(f'({check})' for check in _checks_of_part(kind))} END"
     for column in record_columns(kind):
-        value, raw = _value(column), _raw(column)
         if column.required and not (kind == "qa" and column.name == "name"):
-            yield f"{value} IS NOT NULL"
-        if column.words:
-            allowed = " ".join(f"WHEN '{word}' THEN true" for word in column.words)
-            yield f"{value} IS NULL OR CASE {value} {allowed} ELSE false END"
-        if column.field == "int":
-            yield f"{raw} IS NULL OR (CAST({value} AS VARCHAR) = {raw} AND {value} >= 0)"
-        if column.field in ("float", "money"):
-            finite = f"isfinite({value})" if column.field == "float" else f"{value} IS NOT NULL"
-            yield f"{raw} IS NULL OR coalesce({finite} AND NOT contains({raw}, '_'), false)"
+            yield f"{_value(column)} IS NOT NULL"
         if column.field == "time":
-            yield f"{raw} IS NULL OR coalesce({value} >= TIMESTAMP '2000-01-01', false)"
-        if column.field == "bool":
-            yield f"{raw} IS NULL OR {value} IS NOT NULL"
-        if column.name == table.start:
-            yield f"{value} <= TIMESTAMP '{latest.isoformat(sep=' ')}'"
-        if column.name == "duration_ms":
-            yield f"{value} IS NULL OR ({value} >= 0 AND {value} < 1e12)"
+            yield f"{_value(column)} IS NULL OR {_value(column)} >= TIMESTAMP '2000-01-01'"
+        if column.name in (table.start, "started_at"):
+            yield f"{_value(column)} IS NULL OR {_value(column)} <= TIMESTAMP '{latest.isoformat(sep=' ')}'"
+    if kind == "run":
+        yield f"s.input IS NULL OR NOT regexp_matches(s.input, '{_NOT_A_NUMBER}')"
+
+
+def _checks_of_part(kind: str) -> Iterator[str]:
+    """Conditions of a plain row some keys of which gave nothing."""
+    yield "len(list_distinct(json_keys(json))) = keys"
+    for column in record_columns(kind):
+        unknown = f"coalesce({_raw(column)}, '') = ''" if column.field == "text" else f"{_raw(column)} IS NULL"
+        yield f"{_value(column)} IS NOT NULL OR {unknown}"
+
+
+def _free_texts(kind: str) -> list[schema.Column]:
+    return [column for column in record_columns(kind) if column.field == "text" and not column.words]
+
+
+def _may_lack_quotes(kind: str) -> str:
+    """Whether a text reads like a number, a literal or something nested, which it then may well be."""
+    return " OR ".join(
+        f"CASE WHEN {raw} >= ':' AND strlen({raw}) > 9 THEN {raw} LIKE '{{%' OR {raw} LIKE '[%' "
+        f"ELSE regexp_full_match({raw}, '{_LIKE_NO_TEXT}') END"
+        for raw in map(_raw, _free_texts(kind))
+    )
+
+
+def _lacks_quotes(kind: str) -> str:
+    """Whether a text of the line is of another JSON type."""
+    fields = "|".join(map(log_field, _free_texts(kind)))
+    return rf"""regexp_matches(CAST(json AS VARCHAR), '"({fields})"\s*:\s*([^"n\s]|n[^u])')"""
 
 
 def _start_value(kind: str) -> str:
@@ -445,7 +507,7 @@ def _stored(kind: str, column: schema.Column, info: FileInfo) -> str:
     value = _value(column)
     if column.name == table.ended:
         from_duration = (
-            f" WHEN v_{table.ended} IS NULL THEN {_start_value(kind)} + "
+            f" WHEN v_{table.ended} IS NULL AND v_duration_ms BETWEEN 0 AND 1e12 THEN {_start_value(kind)} + "
             "to_microseconds(CAST(round(v_duration_ms * 1000) AS BIGINT))"
             if _has_duration(kind)
             else ""

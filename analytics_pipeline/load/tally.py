@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Temporary tables in which the steps of a load count."""
+    """The temporary table in which the steps of a load count."""
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE staged_counts "
-        "(kind VARCHAR, source VARCHAR, org VARCHAR, records BIGINT, skewed BIGINT, late BIGINT)"
-    )
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE staged_copies (kind VARCHAR, source VARCHAR, org VARCHAR, copies BIGINT)"
+        "CREATE OR REPLACE TEMP TABLE counted (kind VARCHAR, source VARCHAR, org VARCHAR, records BIGINT, "
+        "copies BIGINT, skewed BIGINT, late BIGINT)"
     )
 
 
@@ -35,33 +32,48 @@ def staged(connection: duckdb.DuckDBPyConnection) -> int:
     return int(_one(connection, f"SELECT {counts}"))
 
 
-def next_rowid(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    """The rowid that the next inserted row gets."""
-    return int(_one(connection, f"SELECT coalesce(max(rowid) + 1, 0) FROM {table}"))
-
-
 def count_staged(connection: duckdb.DuckDBPyConnection) -> None:
     """Count staged records, skewed clocks and late ones (whose hour was made before they came) by source and org."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE made_hours AS SELECT hour FROM hourly_run_summaries "
         "UNION SELECT hour FROM hourly_call_summaries"
     )
-    for kind, table in schema.records().items():
-        org = next((c.name for c in record_columns(kind) if log_field(c) == "org_id"), "NULL")
-        connection.execute(
-            f"INSERT INTO staged_counts SELECT '{kind}', source, {org}, count(*), count(*) FILTER (WHERE clock_skew), "
-            f"count(*) FILTER (WHERE date_trunc('hour', {table.start}) IN (SELECT hour FROM made_hours)) "
-            f"FROM {stage_table(kind)} GROUP BY ALL"
-        )
+    connection.execute(
+        """
+CREATE OR REPLACE TEMP TABLE run_orgs AS
+SELECT DISTINCT run_id, org_id_stated AS org FROM stage_run WHERE org_id_stated IS NOT NULL
+UNION SELECT run_id, org_id FROM runs
+WHERE org_id <> 'default' AND run_id IN (SELECT run_id FROM stage_call UNION ALL SELECT run_id FROM stage_qa)"""
+    )
+    for kind in schema.records():
+        rows = f"SELECT *, 1 AS times, CAST(clock_skew AS INTEGER) AS times_skewed FROM {stage_table(kind)}"
+        _count(connection, kind, rows, records="times", copies="0")
+
+
+def take_back(connection: duckdb.DuckDBPyConnection, kind: str, again: str) -> None:
+    """Count records as copies that were counted as records: `again` gives them, how many `times`, `times_skewed`."""
+    _count(connection, kind, again, records="-times", copies="times")
+
+
+def _count(connection: duckdb.DuckDBPyConnection, kind: str, rows: str, *, records: str, copies: str) -> None:
+    """Add up rows by source and the org under which they count: their run's, else the one they name."""
+    stated = next((c.name for c in record_columns(kind) if log_field(c) == "org_id"), "NULL")
+    org, runs = f"coalesce({stated}, 'default')", ""
+    if kind in ("call", "qa"):
+        org, runs = f"coalesce(o.org, {stated}, 'default')", "LEFT JOIN run_orgs o ON o.run_id = s.run_id"
+    sign = "-" if records.startswith("-") else ""
+    is_late = f"date_trunc('hour', {schema.records()[kind].start}) IN (SELECT hour FROM made_hours)"
+    connection.execute(
+        f"INSERT INTO counted SELECT '{kind}', source, {org}, sum({records}), sum({copies}), sum({sign}times_skewed), "
+        f"coalesce(sum({records}) FILTER (WHERE {is_late}), 0) FROM ({rows}) s {runs} GROUP BY source, {org}"
+    )
 
 
 def write_rejections(
     connection: duckdb.DuckDBPyConnection, rejections: Iterable[Rejection], rejected_at: datetime
 ) -> None:
-    """Keep each rejected line once, however often its file is read."""
+    """Keep each rejected line once, however often its file is read; those kept now are in `new_rejects`."""
     rows = [[r.source_file, r.line_number, r.reason, r.raw, rejected_at] for r in rejections]
-    if not rows:
-        return
     connection.execute("CREATE OR REPLACE TEMP TABLE new_rejects AS SELECT * FROM rejected_records LIMIT 0")
     for at in range(0, len(rows), 1000):
         chunk = rows[at : at + 1000]
@@ -71,20 +83,27 @@ def write_rejections(
             [value for row in chunk for value in row],
         )
     connection.execute(
-        "INSERT INTO rejected_records BY NAME SELECT DISTINCT ON (source_file, line_number, reason, raw) * "
-        "FROM new_rejects n WHERE NOT EXISTS (SELECT 1 FROM rejected_records r WHERE r.source_file = n.source_file "
+        "DELETE FROM new_rejects n WHERE EXISTS (SELECT 1 FROM rejected_records r WHERE r.source_file = n.source_file "
         "AND r.line_number = n.line_number AND r.reason = n.reason AND r.raw = n.raw)"
     )
+    connection.execute("INSERT INTO rejected_records BY NAME SELECT * FROM new_rejects")
 
 
 def write_quality(
-    connection: duckdb.DuckDBPyConnection, rejects: dict[tuple[str, str], int], loaded_at: datetime
+    connection: duckdb.DuckDBPyConnection, read: dict[str, tuple[str, str]], loaded_at: datetime
 ) -> None:
-    """Add what this load counted to the row of its hour, org and source."""
+    """Add what this load counted to the row of its hour, org and source.
+
+    Args:
+        connection: The warehouse.
+        read: Org and format of each file that was read, by its path.
+        loaded_at: When.
+    """
     hour = loaded_at.replace(minute=0, second=0, microsecond=0)
+    rejected = connection.execute("SELECT source_file, count(*) FROM new_rejects GROUP BY source_file").fetchall()
     connection.execute("CREATE OR REPLACE TEMP TABLE reject_counts (org VARCHAR, source VARCHAR, rejects BIGINT)")
-    for (org, source), count in rejects.items():
-        connection.execute("INSERT INTO reject_counts VALUES (?, ?, ?)", [org, source, count])
+    for path, count in rejected:
+        connection.execute("INSERT INTO reject_counts VALUES (?, ?, ?)", [*read[path], count])
     connection.execute(
         """
 CREATE OR REPLACE TEMP TABLE quality AS
@@ -92,9 +111,8 @@ SELECT CAST($hour AS TIMESTAMP) AS as_of_hour, org_id, source, sum(records) AS r
   sum(duplicates) AS duplicates, sum(unpriced_calls) AS unpriced_calls, sum(late_records) AS late_records,
   sum(clock_skew_records) AS clock_skew_records, sum(parent_usage_skipped) AS parent_usage_skipped
 FROM (
-  SELECT coalesce(org, 'default') AS org_id, source, records, 0 AS rejects, 0 AS duplicates, 0 AS unpriced_calls,
-    late AS late_records, skewed AS clock_skew_records, 0 AS parent_usage_skipped FROM staged_counts
-  UNION ALL SELECT coalesce(org, 'default'), source, -copies, 0, copies, 0, 0, 0, 0 FROM staged_copies
+  SELECT org AS org_id, source, records, 0 AS rejects, copies AS duplicates, 0 AS unpriced_calls,
+    late AS late_records, skewed AS clock_skew_records, 0 AS parent_usage_skipped FROM counted
   UNION ALL SELECT org, source, 0, rejects, 0, 0, 0, 0, 0 FROM reject_counts
   UNION ALL SELECT org_id, source, 0, 0, 0, count(*), 0, 0, 0 FROM calls
     WHERE cost_source = 'unpriced' AND call_id IN (SELECT call_id FROM stage_call) GROUP BY org_id, source
@@ -112,38 +130,38 @@ SELECT * REPLACE (CAST(records AS BIGINT) AS records), CASE WHEN records > 0
     )
 
 
+def forget_file(connection: duckdb.DuckDBPyConnection, entry: LedgerEntry) -> tuple[int, int]:
+    """Take out the row of a file with this content; returns its records and rejects."""
+    row = connection.execute(
+        "DELETE FROM ingested_files WHERE path = ? AND sha256 = ? RETURNING records, rejects", [entry.path, entry.sha256]
+    ).fetchone()
+    return row or (0, 0)
+
+
 def write_file(
-    connection: duckdb.DuckDBPyConnection,
-    entry: LedgerEntry,
-    records: int,
-    rejects: int,
-    previous: LedgerEntry | None,
-    ingested_at: datetime,
+    connection: duckdb.DuckDBPyConnection, entry: LedgerEntry, records: int, rejects: int, ingested_at: datetime
 ) -> None:
-    """One row a path and content; a file that only grew keeps its row, with what was read on added."""
-    if previous is not None:
-        held = connection.execute(
-            "SELECT records, rejects FROM ingested_files WHERE path = ? AND sha256 = ?", [previous.path, previous.sha256]
-        ).fetchone()
-        records, rejects = (records + held[0], rejects + held[1]) if held else (records, rejects)
-        connection.execute(
-            "DELETE FROM ingested_files WHERE path = ? AND sha256 = ?", [previous.path, previous.sha256]
-        )
-    connection.execute("DELETE FROM ingested_files WHERE path = ? AND sha256 = ?", [entry.path, entry.sha256])
+    """One row a path and content; content that was there before keeps its row."""
     connection.execute(
         "INSERT INTO ingested_files (path, format, size_bytes, sha256, records, rejects, ingested_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [entry.path, entry.format, entry.size_bytes, entry.sha256, records, rejects, ingested_at],
+        "SELECT $path, $format, $size_bytes, $sha256, $records, $rejects, $ingested_at WHERE NOT EXISTS "
+        "(SELECT 1 FROM ingested_files WHERE path = $path AND sha256 = $sha256)",
+        {
+            "path": entry.path,
+            "format": entry.format,
+            "size_bytes": entry.size_bytes,
+            "sha256": entry.sha256,
+            "records": records,
+            "rejects": rejects,
+            "ingested_at": ingested_at,
+        },
     )
 
 
 def totals(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], int]:
     """Records that count for the first time, by kind, and copies."""
-    rows = connection.execute(
-        "SELECT kind, sum(records) - coalesce((SELECT sum(copies) FROM staged_copies c WHERE c.kind = s.kind), 0) "
-        "FROM staged_counts s GROUP BY kind ORDER BY kind"
-    ).fetchall()
-    copies = _one(connection, "SELECT coalesce(sum(copies), 0) FROM staged_copies")
+    rows = connection.execute("SELECT kind, sum(records) FROM counted GROUP BY kind ORDER BY kind").fetchall()
+    copies = _one(connection, "SELECT coalesce(sum(copies), 0) FROM counted")
     return {kind: int(count) for kind, count in rows if count}, int(copies)
 
 

