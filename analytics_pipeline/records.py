@@ -498,7 +498,7 @@ def measure(value: object) -> dict[str, Any]:
 
 
 def _walk(node: object, path: str, paths: set[str], types: set[type]) -> tuple[int, int]:
-    """Collect the typed paths and the types of a value; returns how deep it nests and the elements of all its arrays."""
+    """Collect the typed paths and the types of a value; returns its depth and the elements of all its arrays."""
     kind = type(node)
     types.add(kind)
     paths.add(f"{path}:{_JSON_TYPES.get(kind, 'number')}")
@@ -518,7 +518,7 @@ def _walk(node: object, path: str, paths: set[str], types: set[type]) -> tuple[i
 
 
 def _compact_length(value: object, types: set[type]) -> int:
-    """Characters of a value as compact JSON; they do not depend on the order of keys, but on how a fraction is written."""
+    """Characters of a value as compact JSON: the same in any order of keys, but not in any spelling of fractions."""
     import orjson
 
     if types <= _JSON_TYPES.keys():

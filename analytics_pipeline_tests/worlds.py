@@ -18,7 +18,8 @@ from typing import Any
 import duckdb
 
 from analytics_pipeline import schema
-from analytics_pipeline.load import LogFile, load
+from analytics_pipeline.load import load
+from analytics_pipeline.load.files import LogFile
 from analytics_pipeline.settings import Settings
 from analytics_pipeline.warehouse import Warehouse
 
@@ -78,7 +79,9 @@ def write_lines(path: Path, *records: dict[str, Any]) -> Path:
     return path
 
 
-def run_records(run_id: str, at: datetime, *, cost_usd: float = 0.25, calls: int = 1, **more: Any) -> list[dict[str, Any]]:
+def run_records(
+    run_id: str, at: datetime, *, cost_usd: float = 0.25, calls: int = 1, **more: Any
+) -> list[dict[str, Any]]:
     """A run that started at an instant, with its LLM calls."""
     run = {
         "record": "run",
@@ -100,7 +103,7 @@ def run_records(run_id: str, at: datetime, *, cost_usd: float = 0.25, calls: int
 
 
 def contents(path: Path) -> Contents:
-    """The rows of every table of a DuckDB file that do not depend on how and when its logs were read, as sorted text."""
+    """The rows of every table, as sorted text, but for what depends on how and when the logs were read."""
     with duckdb.connect(str(path), read_only=True) as connection:
         return {
             name: _rows(connection, table)
@@ -116,7 +119,9 @@ def _rows(connection: duckdb.DuckDBPyConnection, table: schema.Table) -> list[st
         where = f"as_of_day = (SELECT max(as_of_day) FROM {table.name})"
     if table.name == "insights":
         where = "status = 'open'"
-    return sorted(str(row) for row in connection.execute(f"SELECT {columns} FROM {table.name} WHERE {where}").fetchall())
+    return sorted(
+        str(row) for row in connection.execute(f"SELECT {columns} FROM {table.name} WHERE {where}").fetchall()
+    )
 
 
 def content_hash(found: Contents) -> str:

@@ -5,6 +5,7 @@ Does not belong here: the report's facts and layout (serving/), what a decision 
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
@@ -141,8 +142,12 @@ def _append(folder: Path, record: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / DECISIONS_FILE
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
     try:
-        os.write(descriptor, (json.dumps(record, ensure_ascii=False) + "\n").encode())
+        written = os.write(descriptor, line)
+        if written < len(line):  # half a line would spoil the next one
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

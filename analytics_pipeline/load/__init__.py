@@ -75,8 +75,8 @@ class _Read:
     piece: files.Piece
     first: tuple[str, int] | None  # kind and lowest rowid of the rows that lie in the order of the file's lines
     rejections: list[Rejection]  # in the order of the lines, at the end one a line
-    records: int
     problem: str | None
+    records: int = 0
     conflicts: dict[int, str] = field(default_factory=dict)  # reasons by ordinal of the non-blank line
 
     def entry(self) -> files.LedgerEntry:
@@ -141,6 +141,7 @@ class _Load:
         self.reads: list[_Read] = []
         self.copied: list[files.LedgerEntry] = []
         self.unknown: list[files.LedgerEntry] = []
+        self.kinds: list[str] = []
 
     def run(self, log_files: Iterable[LogFile]) -> LoadResult:
         found = files.find(log_files)
@@ -151,6 +152,7 @@ class _Load:
             self.warehouse.open() as connection,
         ):
             self._stage_all(connection, found.files, beside)
+            self._count(connection)
             if self.reads or self.copied or self.unknown:
                 with transaction(connection):
                     self._write(connection)
@@ -224,8 +226,6 @@ class _Load:
                 stage.discard(connection, read.info.number)
                 piece = files.cut(reading, Path(folder), beside, by_line=source.incremental, copied=True)
                 read = self._stage_piece(connection, source, reading, piece, head)
-        if read.problem:
-            self.result.problems.append((reading.path, read.problem))
         self.reads.append(read)
         self.result.files += 1
 
@@ -250,20 +250,11 @@ class _Load:
             reading.file.org_id,
             reading.file.project,
         )
-        before = tally.staged(connection)
         if source.name == "canonical":
             staged, first = self._stage_canonical(connection, piece, reading, info, head)
         else:
             staged, first = self._stage_foreign(connection, source, piece, reading, info), None
-        count = tally.staged(connection) - before
-        problem = piece.problem
-        if staged.rejections and not count and not reading.start:
-            rejection = staged.rejections[0]
-            problem = problem or (
-                f"nothing in it matches the format '{source.name}': {rejection.reason} "
-                f"(line {rejection.line_number}); name its format with --format"
-            )
-        return _Read(info, reading, piece, first, staged.rejections, count, problem)
+        return _Read(info, reading, piece, first, staged.rejections, problem=piece.problem)
 
     def _scratch(self) -> Path:
         folder = self.warehouse.path.parent / "tmp"
@@ -332,17 +323,32 @@ class _Load:
             items = source.read(stream, context)
             return stage.stage_objects(connection, (_as_object(item) for item in items), info)
 
+    def _count(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Count what was staged of each file, and name those of which nothing matched."""
+        counts = tally.staged(connection)
+        self.kinds = [kind for kind in schema.records() if kind in {kind for kind, _ in counts}]
+        for read in self.reads:
+            read.records = sum(count for (_, number), count in counts.items() if number == read.info.number)
+            if read.rejections and not read.records and not read.reading.start:
+                rejection = read.rejections[0]
+                read.problem = read.problem or (
+                    f"nothing in it matches the format '{read.info.format}': {rejection.reason} "
+                    f"(line {rejection.line_number}); name its format with --format"
+                )
+            if read.problem:
+                self.result.problems.append((read.info.path, read.problem))
+
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def _write(self, connection: duckdb.DuckDBPyConnection) -> None:
         ingested_at = to_naive_utc(self.now)
         self.progress("merging records", 0.6)
         self._reject_foreign(connection)
-        tally.count_staged(connection)
-        for kind in schema.records():
+        tally.count_staged(connection, self.kinds)
+        for kind in dict.fromkeys(["run", "call", *self.kinds]):
             merge.merge_kind(connection, kind)
         self.progress("writing the log tier", 0.7)
-        derive.write_log_tier(connection, self.settings, ingested_at=ingested_at)
+        derive.write_log_tier(connection, self.settings, self.kinds, ingested_at=ingested_at)
         stale.mark(connection)
         stale.keep_first_day(connection, self.warehouse.path.parent)
         self.progress("keeping the ledger", 0.95)
@@ -358,7 +364,7 @@ class _Load:
 
     def _reject_foreign(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Turn records that conflict with another org's into rejects of their line."""
-        conflicts = [conflict for kind in schema.records() for conflict in merge.drop_foreign(connection, kind)]
+        conflicts = [conflict for kind in self.kinds for conflict in merge.drop_foreign(connection, kind)]
         conflicts += merge.drop_foreign_runs(connection)
         for conflict in conflicts:
             read = self.reads[conflict.file_number]

@@ -8,6 +8,7 @@ here: any aggregate over time (transforms/).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -25,20 +26,20 @@ INHERITED = ("session_id", "org_id", "project", "pipeline_id")
 
 
 def write_log_tier(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, *, ingested_at: datetime
+    connection: duckdb.DuckDBPyConnection, settings: Settings, kinds: Iterable[str], *, ingested_at: datetime
 ) -> None:
-    """Write the staged records and all that follows from them; keep which hours and days were touched."""
+    """Write the staged records of these kinds and all that follows from them; keep which hours and days were touched."""
+    simple = [kind for kind in kinds if kind not in ("run", "call")]
     _collect_affected_runs(connection)
     _build_run_rows(connection)
     _resolve_sessions(connection)
-    _touch_before(connection)
+    _touch_before(connection, simple)
     _update_inherited(connection)
     _insert_calls(connection, settings, ingested_at)
     _insert_runs(connection, settings.timezone, ingested_at)
     _insert_sessions(connection, settings.timezone)
-    for kind in schema.records():
-        if kind not in ("run", "call"):
-            _insert_simple(connection, kind, ingested_at)
+    for kind in simple:
+        _insert_simple(connection, kind, ingested_at)
     _touch_after(connection, settings.timezone)
 
 
@@ -286,16 +287,24 @@ def _insert_simple(connection: duckdb.DuckDBPyConnection, kind: str, ingested_at
 # --- what was touched ------------------------------------------------------------------------------------------------
 
 
-def _touch_before(connection: duckdb.DuckDBPyConnection) -> None:
-    """Hours and days that lose what is about to be replaced, and the runs whose QA changes."""
+def _touch_before(connection: duckdb.DuckDBPyConnection, simple: Iterable[str]) -> None:
+    """Hours and days that lose what is about to be replaced, and those of the records on which no other row depends."""
     connection.execute("CREATE OR REPLACE TEMP TABLE touched (hour TIMESTAMP, day DATE)")
     connection.execute(
         """
 INSERT INTO touched
 SELECT DISTINCT date_trunc('hour', started_at), day FROM before
 UNION SELECT date_trunc('hour', started_at), day FROM calls WHERE call_id IN (SELECT call_id FROM replaced_call)
-UNION SELECT date_trunc('hour', started_at), day FROM runs WHERE run_id IN (SELECT run_id FROM stage_qa)"""
+UNION SELECT date_trunc('hour', started_at), day FROM runs
+  WHERE run_id IN (SELECT run_id FROM stage_qa UNION ALL SELECT run_id FROM stage_job)"""
     )
+    for kind in simple:
+        table, keys = schema.records()[kind], ", ".join(key_columns(kind))
+        connection.execute(
+            f"INSERT INTO touched SELECT date_trunc('hour', {table.start}), NULL FROM {stage_table(kind)} "
+            f"UNION SELECT date_trunc('hour', {table.start}), NULL FROM {table.name} "
+            f"WHERE ({keys}) IN (SELECT {keys} FROM replaced_{kind})"
+        )
 
 
 def _touch_after(connection: duckdb.DuckDBPyConnection, zone: str) -> None:

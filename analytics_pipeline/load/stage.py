@@ -319,8 +319,8 @@ def _quoted(text: object) -> str:
 def _bulk_insert(kind: str, source: str, info: FileInfo, *, line: str) -> str:
     """Insert the rows of `source` (a column `json`) into a kind's stage; a row that is not plain has `leftover`.
 
-    Most lines are `whole`: each of their keys gave a typed value or an attribute, so that nothing else can be in them. Only
-    of the others it is asked whether what gave nothing is null, repeated, or a bad value.
+    Most lines are `whole`: each of their keys gave a typed value or an attribute, so that nothing else can be in them.
+    Only of the others it is asked whether what gave nothing is null, repeated, or a bad value.
     """
     columns = record_columns(kind)
     names = ", ".join([*(column.name for column in columns), *extra_columns(kind)])
@@ -336,7 +336,8 @@ def _bulk_insert(kind: str, source: str, info: FileInfo, *, line: str) -> str:
 INSERT INTO {stage_table(kind)}
   ({names}, attributes, input, source, source_file, file_number, ordinal, clock_skew, leftover)
 SELECT {values},
-  attributes, {"s.input" if kind == "run" else "NULL"}, '{_quoted(info.format)}', '{_quoted(info.path)}', {info.number}, {line}, {_skewed(kind)},
+  attributes, {"s.input" if kind == "run" else "NULL"}, '{_quoted(info.format)}', '{_quoted(info.path)}',
+  {info.number}, {line}, {_skewed(kind)},
   CASE WHEN json IS NULL THEN '' WHEN coalesce({plain}, false) THEN NULL ELSE CAST(json AS VARCHAR) END
 FROM (
   SELECT *, keys = found + coalesce(len(list_distinct(json_keys(attributes))), 0) AS whole FROM (
@@ -426,7 +427,7 @@ def _is_number(raw: str) -> str:
 
 def _typed_time(raw: str) -> str:
     """A time; the form that most logs write is told by the places of its marks, which is half as dear as a pattern."""
-    common = f"{raw} LIKE '2___-__-__T__:__:__.%Z' AND strlen({raw}) <= 27"
+    common = f"{raw} LIKE '2___-__-__T__:__:__._%Z' AND strlen({raw}) <= 27"
     return (  # DuckDB lets spaces and the hour 24 pass
         f"CASE WHEN {common} AND NOT contains({raw}, ' ') AND NOT contains({raw}, 'T24') "
         f"THEN TRY_CAST({raw} AS TIMESTAMP) "
@@ -445,6 +446,7 @@ def _checks(kind: str, info: FileInfo) -> Iterator[str]:
     latest = to_naive_utc(info.now) + timedelta(days=1)
     yield f"s.record = '{kind}'"
     yield f"NOT regexp_matches(CAST(json AS VARCHAR), '{_TRAILING_COMMA}')"
+    yield f"CASE WHEN strlen(json) > {2 * records.MAX_DEPTH} THEN {_opened('json')} <= {records.MAX_DEPTH} ELSE true END"
     yield f"attributes IS NULL OR NOT regexp_matches(attributes, ':null|{_NOT_A_NUMBER}')"
     yield f"NOT CASE WHEN {_may_lack_quotes(kind)} THEN {_lacks_quotes(kind)} ELSE false END"
     yield f"CASE WHEN whole THEN true ELSE {' AND '.join(f'({check})' for check in _checks_of_part(kind))} END"
@@ -457,6 +459,11 @@ def _checks(kind: str, info: FileInfo) -> Iterator[str]:
             yield f"{_value(column)} IS NULL OR {_value(column)} <= TIMESTAMP '{latest.isoformat(sep=' ')}'"
     if kind == "run":
         yield f"s.input IS NULL OR NOT regexp_matches(s.input, '{_NOT_A_NUMBER}')"
+
+
+def _opened(json: str) -> str:
+    """How many objects and arrays a line opens, those in texts included."""
+    return f"strlen({json}) - strlen(replace(replace({json}, '{{', ''), '[', ''))"
 
 
 def _checks_of_part(kind: str) -> Iterator[str]:

@@ -26,13 +26,15 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def staged(connection: duckdb.DuckDBPyConnection) -> int:
-    """Rows in all stages."""
-    counts = " + ".join(f"(SELECT count(*) FROM {stage_table(kind)})" for kind in schema.records())
-    return int(_one(connection, f"SELECT {counts}"))
+def staged(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, int], int]:
+    """Rows in the stages by kind and number of the file."""
+    counts = " UNION ALL ".join(
+        f"SELECT '{kind}', file_number, count(*) FROM {stage_table(kind)} GROUP BY file_number" for kind in schema.records()
+    )
+    return {(kind, number): count for kind, number, count in connection.execute(counts).fetchall()}
 
 
-def count_staged(connection: duckdb.DuckDBPyConnection) -> None:
+def count_staged(connection: duckdb.DuckDBPyConnection, kinds: Iterable[str]) -> None:
     """Count staged records, skewed clocks and late ones (whose hour was made before they came) by source and org."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE made_hours AS SELECT hour FROM hourly_run_summaries "
@@ -45,7 +47,7 @@ SELECT DISTINCT run_id, org_id_stated AS org FROM stage_run WHERE org_id_stated 
 UNION SELECT run_id, org_id FROM runs
 WHERE org_id <> 'default' AND run_id IN (SELECT run_id FROM stage_call UNION ALL SELECT run_id FROM stage_qa)"""
     )
-    for kind in schema.records():
+    for kind in kinds:
         rows = f"SELECT *, 1 AS times, CAST(clock_skew AS INTEGER) AS times_skewed FROM {stage_table(kind)}"
         _count(connection, kind, rows, records="times", copies="0")
 

@@ -9,7 +9,7 @@
 --   unpriced_reason VARCHAR, set where a model's call has neither a reported nor a computed cost
 -- Amounts are exact and stay in 64 bits (rounding 128-bit decimals: 1.9 s for 2,000,000 calls, this: 0.3 s). A price is
 -- whole nano-USD a token and a rest of eight digits; counts have nine digits, prices stay below 1,000,000 USD a million.
--- engine: portable
+-- engine: duckdb
 WITH nano_price AS (
     SELECT
         p.*,
