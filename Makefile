@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TEST_INSTALLED := $(VENV)/.installed-test
-export LOGS VENV
+export LOGS UI_PORT VENV
 PYTEST := $(BIN)/pytest -n auto --dist loadfile
 
 help: ## list the commands

@@ -26,6 +26,7 @@ Bools = npt.NDArray[np.bool_]
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000  # milliseconds
 CALLS_PER_CHUNK = 120_000
+TRACING_HOSTS = 2  # of ten
 FILES = ("runs.jsonl", "calls.jsonl", "jobs.jsonl", "qa.jsonl", "support.jsonl")
 
 
@@ -793,7 +794,7 @@ def _places(runs: Runs, ids: list[str]) -> list[str]:
 
 def _inputs(rng: np.random.Generator, runs: Runs) -> list[str]:
     """The input's size, or for some of the small ones the input itself, of just that size."""
-    whole = (rng.random(runs.pipe.size) < 0.5) & (runs.chars >= 150) & (runs.chars <= LONGEST_INPUT)
+    whole = (rng.random(runs.pipe.size) < 0.2) & (runs.chars >= 150) & (runs.chars <= LONGEST_INPUT)
     offset = rng.integers(0, len(PROSE), runs.pipe.size)
     return [
         f',"input":{_input(pipe, chars, at)}' if real else f',"input_chars":{chars}'
@@ -822,11 +823,13 @@ def _labels(rng: np.random.Generator, runs: Runs) -> list[str]:
 
 
 def _traces(rng: np.random.Generator, runs: Runs) -> list[str]:
-    """Keys that the contract does not know, as real loggers add them."""
+    """On the hosts that trace, keys that the contract does not know, as real loggers add them."""
     n = runs.pipe.size
-    digits, hosts = rng.bytes(16 * n).hex(), rng.integers(1, 7, n).tolist()
+    digits, hosts = rng.bytes(16 * n).hex(), rng.integers(1, 11, n).tolist()
     return [
         f',"trace_id":"{digits[32 * i : 32 * i + 32]}","host":"worker-{host}.eu-central.internal","sdk":"runlog 1.4.2"'
+        if host <= TRACING_HOSTS
+        else ""
         for i, host in enumerate(hosts)
     ]
 

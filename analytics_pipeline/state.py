@@ -32,6 +32,11 @@ def versions_table(kind: str) -> str:
     return f"state.versions_{kind}"
 
 
+def table_names() -> list[str]:
+    """Every table of the schema `state`."""
+    return [*_TABLES, *(versions_table(kind).removeprefix("state.") for kind in schema.records())]
+
+
 def create_all(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the tables of this module where they are missing."""
     from analytics_pipeline.load.stage import extra_columns, record_columns

@@ -74,16 +74,11 @@ class Warehouse:
     @contextlib.contextmanager
     def open(self, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
         """The only connection to the working file, outside any transaction (see `transaction`); raises as `write`."""
-        with self._locked(timeout):
+        full = f"no room left on the disk of {self.path.parent}: nothing was changed; free some and run again"
+        with self._locked(timeout), _when_full(full):
             connection = self._connect()
             try:
                 yield connection
-            except BaseException as error:
-                if is_disk_full(error):
-                    raise DiskFullError(
-                        f"no room left on the disk of {self.path.parent}: nothing was changed; free some and run again"
-                    ) from error
-                raise
             finally:
                 connection.close()
 
@@ -92,26 +87,23 @@ class Warehouse:
 
         Readers that have the old file open keep it, whole, until they reopen.
         """
-        with self._locked(timeout):
-            connection = self._connect()  # also folds what a killed writer left in the write-ahead log into the file
+        full = f"no room left to publish {self.published}: the last published state stays; free some space"
+        copy = self.published.with_name(f".{self.published.name}.new")
+        with self._locked(timeout), _when_full(full):
+            connection = self._connect()
             try:
                 with transaction(connection):
                     state.keep_fact(connection, "published_at", datetime.now(UTC).isoformat(timespec="milliseconds"))
                 rows = _row_counts(connection)
+                connection.execute("CHECKPOINT warehouse")  # closing does it too, but says nothing when it fails
             finally:
                 connection.close()
-            copy = self.published.with_name(f".{self.published.name}.new")
             try:
                 shutil.copyfile(self.path, copy)
                 published_rows = _row_counts_of(copy)
                 os.replace(copy, self.published)
-            except OSError as error:
+            finally:
                 copy.unlink(missing_ok=True)
-                if is_disk_full(error):
-                    raise DiskFullError(
-                        f"no room left to publish {self.published}: the last published state stays; free some space"
-                    ) from error
-                raise
         return Publication(self.published.stat().st_size, rows, published_rows)
 
     @contextlib.contextmanager
@@ -133,24 +125,50 @@ class Warehouse:
             lock.release()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
+        if not self.path.exists():
+            self._create()
+        return self._attached(self.path)
+
+    def _create(self) -> None:
+        """Make the file under another name first: a crash or a full disk would leave half of one."""
+        made = self.path.with_name(f".{self.path.name}.new")
+        try:
+            made.unlink(missing_ok=True)
+            self._attached(made).close()
+            os.replace(made, self.path)
+        finally:
+            made.unlink(missing_ok=True)
+            made.with_name(f"{made.name}.wal").unlink(missing_ok=True)
+
+    def _attached(self, path: Path) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT})
         try:
             connection.execute(f"SET temp_directory = '{_quoted(self.path.parent / 'tmp')}'")
             connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(
-                f"ATTACH '{_quoted(self.path)}' AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')"
-            )
+            connection.execute(f"ATTACH '{_quoted(path)}' AS warehouse (STORAGE_VERSION '{STORAGE_VERSION}')")
             connection.execute("USE warehouse")
             connection.execute(engine.sql("macros"))
             if not _is_created(connection):
                 schema.create_all(connection)
                 state.create_all(connection)
+                connection.execute("CHECKPOINT warehouse")
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+@contextlib.contextmanager
+def _when_full(message: str) -> Iterator[None]:
+    """Say so where the disk is why the body failed."""
+    try:
+        yield
+    except BaseException as error:
+        if is_disk_full(error) and not isinstance(error, DiskFullError):
+            raise DiskFullError(message) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -183,14 +201,14 @@ def _row_counts_of(path: Path) -> dict[str, int]:
 
 
 def _is_created(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether this file already has every table and column that the schema names."""
-    found = {
-        (table, column)
-        for table, column in connection.execute(
+    """Whether this file already has every table and column that the schema names, and every table of the state."""
+    found = set(
+        connection.execute(
             "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'warehouse'"
         ).fetchall()
-    }
-    return all((table.name, column) in found for table in schema.TABLES.values() for column in schema.columns(table.name))
+    )
+    columns = {(table.name, column) for table in schema.TABLES.values() for column in schema.columns(table.name)}
+    return columns <= found and set(state.table_names()) <= {table for table, _ in found}
 
 
 def _quoted(path: Path) -> str:

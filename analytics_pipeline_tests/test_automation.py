@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class World:
 
     settings: Settings
     instance: dg.DagsterInstance
-    cursor: str | None = None
+    cursors: dict[str, str | None] = field(default_factory=dict)
     known_from: date | None = None  # of the code location that holds the sensors; the home's by default
 
     @property
@@ -48,9 +48,9 @@ class World:
         known_from = self.known_from or first_partition(self.settings.home, self.today())
         _, sensors = automation.build_automation(self.settings, known_from)
         sensor = next(sensor for sensor in sensors if sensor.name == name)
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursors.get(name))
         result = sensor.evaluate_tick(context)
-        self.cursor = result.cursor if result.cursor is not None else self.cursor
+        self.cursors[name] = result.cursor if result.cursor is not None else self.cursors.get(name)
         assert len(result.run_requests or ()) <= 1
         return result.run_requests[0] if result.run_requests else result.skip_message or ""
 
@@ -237,6 +237,15 @@ def test_everything_by_hand_speaks_for_itself(world: World) -> None:
     world.run_by_hand("run_logs", *automation.DAYS, *automation.NOW, first=world.today(), last=world.today())
     assert "no day was made by hand" in str(world.tick("days_by_hand"))
     assert world.tick("new_logs") == "every log file is read"
+
+
+def test_days_to_come_are_left_alone(world: World) -> None:
+    write_lines(world.log, *run_records("a", ago()))
+    world.ask_and_run("new_logs", "refresh")
+    world.run_by_hand(*automation.DAYS, first=world.today(), last=world.today() + ONE_DAY)
+    world.run("speak")
+    assert world.query("SELECT max(as_of_day) FROM tool_profiles") == [(world.today(),)]
+    assert world.query("SELECT max(day) > current_date FROM state.stale") == [(True,)]
 
 
 def test_after_a_failed_run_it_is_asked_for_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

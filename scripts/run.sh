@@ -22,4 +22,4 @@ fi
 "$bin/analytics-pipeline" ingest "${paths[@]}"
 "$bin/analytics-pipeline" materialize
 "$bin/analytics-pipeline" report
-exec "$bin/analytics-pipeline" up
+exec "$bin/analytics-pipeline" up --ui-port "${UI_PORT:-3000}"

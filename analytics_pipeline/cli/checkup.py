@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from analytics_pipeline.cli import terminal
-from analytics_pipeline.cli.services import holders
+from analytics_pipeline.cli.services import holders, is_left_behind
 from analytics_pipeline.insights.wording import count
 
 if TYPE_CHECKING:
@@ -136,6 +136,9 @@ def _disk(settings: Settings) -> Finding:
 
 def _up(settings: Settings) -> Finding:
     living = holders(settings.home)
+    if living and is_left_behind(settings.home, living):
+        processes = " ".join(str(process) for process in living)
+        return _problem("up", "was killed, and left processes on this home", f"stop them: kill {processes}")
     return _ok("up", f"runs, process {living[0]}" if living else "does not run on this home")
 
 

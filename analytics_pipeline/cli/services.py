@@ -27,6 +27,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from analytics_pipeline.cli.terminal import CommandError
+from analytics_pipeline.stale import FIRST_DAY_FILE
 
 if TYPE_CHECKING:
     from analytics_pipeline.settings import Settings
@@ -53,9 +54,11 @@ def serve() -> None:
     from analytics_pipeline.settings import load_settings
 
     settings = load_settings()
+    host, port = settings.serve.host, settings.serve.port
+    _need_free_port(host, port, "set serve.port")
     from analytics_pipeline.serving import api
 
-    print(f"API {_url(settings.serve.host, settings.serve.port)} (Ctrl-C stops it)", flush=True)
+    print(f"API {_url(host, port)} (Ctrl-C stops it)", flush=True)
     try:
         api.serve(settings)
     except api.ServeError as error:
@@ -85,6 +88,7 @@ def up(ui_port: int | None) -> None:
         try:
             services.start(ui_port)
             services.watch()
+            print("\nstopping …" if sys.stdout.isatty() else "stopping …", flush=True)  # not behind a shown ^C
         finally:
             services.stop()
     print("stopped")
@@ -133,13 +137,18 @@ def holders(home: Path) -> list[int]:
 
 
 def _who_holds(home: Path) -> str:
-    living, named = holders(home), (home / LOCK_FILE).read_text("ascii").split()
+    living = holders(home)
     if not living:
         return f"another `up` is starting on {home}: wait for it, or use another ANALYTICS_HOME"
-    if named[:1] == [str(living[0])]:
-        return f"another `up` (process {living[0]}) runs on {home}: stop it, or use another ANALYTICS_HOME"
-    processes = " ".join(str(process) for process in living)
-    return f"a killed `up` left processes on {home}: stop them (kill {processes}), or use another ANALYTICS_HOME"
+    if is_left_behind(home, living):
+        processes = " ".join(str(process) for process in living)
+        return f"a killed `up` left processes on {home}: stop them (kill {processes}), or use another ANALYTICS_HOME"
+    return f"another `up` (process {living[0]}) runs on {home}: stop it, or use another ANALYTICS_HOME"
+
+
+def is_left_behind(home: Path, living: list[int]) -> bool:
+    """Whether `up` itself is not among the living holders."""
+    return (home / LOCK_FILE).read_text("ascii").split()[:1] != [str(living[0])]
 
 
 def _is_alive(process: int) -> bool:
@@ -302,7 +311,7 @@ class _Services:
         with contextlib.suppress(_Stopped):
             while True:
                 self._look()
-                if (first_day := self._kept_first_day()) != self._first_day:
+                if (first_day := self._kept_first_day()) not in ("", self._first_day):
                     self._first_day = first_day
                     self._reload()
                 for service in self.running:
@@ -318,10 +327,11 @@ class _Services:
             if code is not None:
                 raise CommandError(f"{service.name} ended with exit code {code}, so all was stopped; see {service.log}")
 
-    def _kept_first_day(self) -> object:
-        from analytics_pipeline.stale import kept_first_day
-
-        return kept_first_day(self.settings.home)
+    def _kept_first_day(self) -> str:
+        try:
+            return (self.settings.home / FIRST_DAY_FILE).read_text("ascii")
+        except FileNotFoundError:
+            return ""
 
     def _reload(self) -> None:
         """Have the code location loaded anew, so that it knows the partitions before its former first one."""

@@ -114,7 +114,9 @@ def load(
 
 def log_files(settings: Settings) -> list[LogFile]:
     """Everything that the configuration has read: sources, what the receiver took in, decisions."""
-    own = [LogFile(folder, "canonical") for folder in (settings.received_dir, settings.decisions_dir) if folder.is_dir()]
+    own = [
+        LogFile(folder, "canonical") for folder in (settings.received_dir, settings.decisions_dir) if folder.is_dir()
+    ]
     sources_of = [
         LogFile(
             source.path,
@@ -459,7 +461,9 @@ def _holds_a_line(head: bytes) -> bool:
 
 def _commonest_kind(head: bytes) -> str:
     """The record kind that most lines of a file's beginning have; `call` where none can be told."""
-    counts = {kind: head.count(f'"record":"{kind}"'.encode()) + head.count(f'"record": "{kind}"'.encode())
-              for kind in schema.records()}
+    counts = {
+        kind: head.count(f'"record":"{kind}"'.encode()) + head.count(f'"record": "{kind}"'.encode())
+        for kind in schema.records()
+    }
     best = max(counts, key=lambda kind: counts[kind])
     return best if counts[best] else "call"

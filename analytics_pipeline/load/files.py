@@ -1,7 +1,7 @@
 """Which files hold what has not been read yet, and from which byte on: the ledger of files.
 
-A growing file is read on, a replaced one again, a renamed or copied one not twice. Content is recognised by its size and
-SHA-256; that a file only grew, by the hashes of its first and its last read bytes.
+A growing file is read on, a replaced one again, a renamed or copied one not twice. Content is recognised by its size
+and SHA-256; that a file only grew, by the hashes of its first and its last read bytes.
 
 Belongs here: finding log files, comparing them with `state.files`, unpacking, cutting at whole lines. Does not belong
 here: what the lines mean (sources/, stage.py).
@@ -437,9 +437,7 @@ def _copied(reading: Reading, folder: Path, beside: Executor, *, by_line: bool) 
     if end == size and not reading.packed and not reading.start:
         return Piece(target, end, ends, lambda: digest, problem=problem)
     content = beside.submit(sha256_of, reading)
-    return Piece(
-        target, reading.start + end, ends, lambda: replace(digest, sha256=content.result()), problem=problem
-    )
+    return Piece(target, reading.start + end, ends, lambda: replace(digest, sha256=content.result()), problem=problem)
 
 
 def _problem_of(file: IO[bytes]) -> str | None:

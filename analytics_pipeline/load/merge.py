@@ -80,9 +80,7 @@ def merge_kind(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
     _collect_candidates(connection, kind)
     _count_copies(connection, kind)
     connection.execute(f"DELETE FROM {stage} WHERE {_in(kind, f'SELECT {keys} FROM contested')}")
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed AS SELECT DISTINCT {keys} FROM candidates WHERE is_new"
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE changed AS SELECT DISTINCT {keys} FROM candidates WHERE is_new")
     connection.execute(f"DELETE FROM replaced_{kind} WHERE NOT ({_in(kind, f'SELECT {keys} FROM changed')})")
     connection.execute(f"DELETE FROM candidates WHERE NOT ({_in(kind, f'SELECT {keys} FROM changed')})")
     if not _count(connection, "changed"):
@@ -147,8 +145,8 @@ def _count_copies(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
     tally.take_back(
         connection,
         kind,
-        f"SELECT * REPLACE (staged_source AS source, greatest(0, times_skewed - CAST(is_new AS INTEGER)) AS times_skewed), "
-        f"{times} AS times FROM candidates WHERE {times} > 0",
+        "SELECT * REPLACE (staged_source AS source, greatest(0, times_skewed - CAST(is_new AS INTEGER)) AS "
+        f"times_skewed), {times} AS times FROM candidates WHERE {times} > 0",
     )
 
 
@@ -244,19 +242,23 @@ def _align_end(connection: duckdb.DuckDBPyConnection, kind: str) -> None:
         return
     duration = ""
     if "duration_ms" in value_columns(kind):
-        duration = f", duration_ms = CASE WHEN {ended} >= {start} THEN (epoch_us({ended}) - epoch_us({start})) / 1000.0 END"
+        duration = (
+            f", duration_ms = CASE WHEN {ended} >= {start} THEN (epoch_us({ended}) - epoch_us({start})) / 1000.0 END"
+        )
     connection.execute(
         f"UPDATE merged SET {ended} = CASE WHEN {ended} >= {start} THEN {ended} END{duration} WHERE versions > 1"
     )
 
 
 def _merged_attributes(kind: str) -> str:
-    """SQL: per key, each attribute from the best version that knows it."""
+    """SQL: per key, each attribute from the best version that knows it, in the order of the best version."""
     keys = ", ".join(key_columns(kind))
+    names = "json_keys(attributes)"
     return f"""
-  SELECT {keys}, to_json(map_from_entries(list(row(name, value) ORDER BY name))) AS merged_attributes FROM (
-    SELECT {keys}, name, arg_min(json_extract(attributes, {_POINTER}), rank) AS value
-    FROM (SELECT {keys}, rank, attributes, unnest(json_keys(attributes)) AS name FROM ranked WHERE attributes IS NOT NULL)
+  SELECT {keys}, to_json(map_from_entries(list(row(name, value) ORDER BY place))) AS merged_attributes FROM (
+    SELECT {keys}, name, arg_min(json_extract(attributes, {_POINTER}), rank) AS value, min(row(rank, place)) AS place
+    FROM (SELECT {keys}, rank, attributes, unnest({names}) AS name, generate_subscripts({names}, 1) AS place
+      FROM ranked WHERE attributes IS NOT NULL)
     GROUP BY {keys}, name
   ) GROUP BY {keys}"""
 
@@ -271,18 +273,17 @@ def drop_foreign(connection: duckdb.DuckDBPyConnection, kind: str) -> list[Confl
         return []
     stage, table = stage_table(kind), schema.records()[kind].name
     keys = ", ".join(key_columns(kind))
-    if _orgs_named(connection, [f"SELECT {org} AS org FROM {stage}", f"SELECT {org} FROM {table} "
-                                f"WHERE {_in(kind, f'SELECT {keys} FROM {stage}')}"]) < 2:
+    held = f"SELECT {keys}, {org} AS org FROM {table} WHERE {_in(kind, f'SELECT {keys} FROM {stage}')}"
+    if _orgs_named(connection, [f"SELECT {org} AS org FROM {stage}", f"SELECT org FROM ({held})"]) < 2:
         return []
     connection.execute(
         f"""
 CREATE OR REPLACE TEMP TABLE foreign_rows AS
 SELECT s.rowid AS row, s.file_number, s.line, s.ordinal, s.{org} AS org, h.org AS holder
 FROM {stage} s JOIN (
-  SELECT {keys}, arg_min({org}, origin) AS org FROM (
-    SELECT {keys}, {org}, -1 AS origin FROM {table} WHERE {_in(kind, f"SELECT {keys} FROM {stage}")}
-    UNION ALL SELECT {keys}, {org}, rowid AS origin FROM {stage}
-  ) WHERE {org} IS NOT NULL GROUP BY {keys}
+  SELECT {keys}, arg_min(org, origin) AS org FROM (
+    SELECT *, -1 AS origin FROM ({held}) UNION ALL SELECT {keys}, {org} AS org, rowid AS origin FROM {stage}
+  ) WHERE org IS NOT NULL GROUP BY {keys}
 ) h ON {" AND ".join(f"s.{key} = h.{key}" for key in key_columns(kind))}
 WHERE s.{org} <> h.org"""
     )
@@ -290,7 +291,7 @@ WHERE s.{org} <> h.org"""
 
 
 def drop_foreign_runs(connection: duckdb.DuckDBPyConnection) -> list[Conflict]:
-    """Take out staged records of a run that another org's record holds; within a file the run's own record comes first."""
+    """Take out staged records of a run that another org's record holds; within a file the run's own comes first."""
     kinds = [kind for kind in schema.records() if any(c.name == "run_id" for c in record_columns(kind))]
     staged = " UNION ALL ".join(
         f"SELECT run_id, {_org_expression(kind)} AS org, file_number, {place} AS place, rowid AS row "

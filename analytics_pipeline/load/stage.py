@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 RAW_LIMIT = 10_000
 """Characters of a rejected line that are kept."""
-DEFAULT_OBJECT_SIZE = 16 * 1024 * 1024
-"""DuckDB's own limit for a line; more is asked for only where a file has such a line (it sets the read buffers)."""
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes up to which a line is read in bulk; DuckDB's buffers and its copies of a value grow with the longest line."""
 _INSTANT = r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)"
 _EPOCH_SECONDS = r"[1-9]\d{8,9}(\.\d{1,6})?"
 _EPOCH_MILLISECONDS = r"[1-9]\d{11,12}(\.\d{1,3})?"
@@ -126,7 +126,6 @@ def stage_canonical(
     info: FileInfo,
     *,
     first_kind: str,
-    object_size: int = DEFAULT_OBJECT_SIZE,
     drop_last: bool = False,
     read_line: Callable[[list[int]], Iterator[tuple[int, int, bytes]]],
 ) -> Staged:
@@ -134,16 +133,15 @@ def stage_canonical(
 
     Args:
         connection: The warehouse, inside its transaction.
-        data: Unpacked lines to read, from the first to the last byte.
+        data: Unpacked lines to read, from the first to the last byte, none longer than `LONGEST_LINE`.
         info: What the rows have in common.
         first_kind: The commonest kind, which is typed in the pass over the file; the rest follow from what it left.
-        object_size: The longest line in bytes.
         drop_last: Whether the last line is not whole yet and must be left for the next reading.
         read_line: Gives (ordinal, physical line number, bytes) for ordinals of non-blank lines, from 1.
     """
     table = stage_table(first_kind)
     source = (
-        f"read_ndjson_objects('{_quoted(data)}', ignore_errors=true, maximum_object_size={object_size}, "
+        f"read_ndjson_objects('{_quoted(data)}', ignore_errors=true, maximum_object_size={LONGEST_LINE}, "
         "compression='uncompressed')"
     )
     connection.execute(_bulk_insert(first_kind, source, info, line="NULL"))
@@ -262,6 +260,7 @@ def stage_objects(
     staged = Staged()
     with tempfile.TemporaryDirectory() as folder:
         files: dict[str, Any] = {}
+        longest = LONGEST_LINE
         try:
             for number, found, raw in objects:
                 try:
@@ -276,16 +275,20 @@ def stage_objects(
                 if normal.kind not in files:
                     files[normal.kind] = (Path(folder) / normal.kind).open("wb")
                 row = {**normal.row, "attributes": normal.attributes, "line": number, "clock_skew": normal.clock_skew}
-                files[normal.kind].write(orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE))
+                line = orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE)
+                longest = max(longest, len(line) + 1)
+                files[normal.kind].write(line)
         finally:
             for file in files.values():
                 file.close()
         for kind in files:
-            _insert_normalised(connection, kind, Path(folder) / kind, info)
+            _insert_normalised(connection, kind, Path(folder) / kind, info, longest)
     return staged
 
 
-def _insert_normalised(connection: duckdb.DuckDBPyConnection, kind: str, file: Path, info: FileInfo) -> None:
+def _insert_normalised(
+    connection: duckdb.DuckDBPyConnection, kind: str, file: Path, info: FileInfo, longest: int
+) -> None:
     types = {column.name: _carried(column.type) for column in record_columns(kind)}
     types |= {**dict(_extra(kind)), "attributes": "VARCHAR", "line": "BIGINT", "clock_skew": "BOOLEAN"}
     columns = ", ".join(f"{name}: '{kind_type}'" for name, kind_type in types.items())
@@ -294,7 +297,7 @@ def _insert_normalised(connection: duckdb.DuckDBPyConnection, kind: str, file: P
         f"INSERT INTO {stage_table(kind)} BY NAME SELECT {selected}, '{_quoted(info.format)}' AS source, "
         f"'{_quoted(info.path)}' AS source_file, {info.number} AS file_number "
         f"FROM read_json('{_quoted(file)}', format='newline_delimited', columns={{{columns}}}, "
-        "maximum_object_size=268435456)"
+        f"maximum_object_size={longest})"
     )
 
 

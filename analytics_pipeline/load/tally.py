@@ -29,7 +29,8 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
 def staged(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, int], int]:
     """Rows in the stages by kind and number of the file."""
     counts = " UNION ALL ".join(
-        f"SELECT '{kind}', file_number, count(*) FROM {stage_table(kind)} GROUP BY file_number" for kind in schema.records()
+        f"SELECT '{kind}', file_number, count(*) FROM {stage_table(kind)} GROUP BY file_number"
+        for kind in schema.records()
     )
     return {(kind, number): count for kind, number, count in connection.execute(counts).fetchall()}
 
@@ -91,9 +92,7 @@ def write_rejections(
     connection.execute("INSERT INTO rejected_records BY NAME SELECT * FROM new_rejects")
 
 
-def write_quality(
-    connection: duckdb.DuckDBPyConnection, read: dict[str, tuple[str, str]], loaded_at: datetime
-) -> None:
+def write_quality(connection: duckdb.DuckDBPyConnection, read: dict[str, tuple[str, str]], loaded_at: datetime) -> None:
     """Add what this load counted to the row of its hour, org and source.
 
     Args:
@@ -135,7 +134,8 @@ SELECT * REPLACE (CAST(records AS BIGINT) AS records), CASE WHEN records > 0
 def forget_file(connection: duckdb.DuckDBPyConnection, entry: LedgerEntry) -> tuple[int, int]:
     """Take out the row of a file with this content; returns its records and rejects."""
     row = connection.execute(
-        "DELETE FROM ingested_files WHERE path = ? AND sha256 = ? RETURNING records, rejects", [entry.path, entry.sha256]
+        "DELETE FROM ingested_files WHERE path = ? AND sha256 = ? RETURNING records, rejects",
+        [entry.path, entry.sha256],
     ).fetchone()
     return row or (0, 0)
 

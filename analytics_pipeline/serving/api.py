@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -25,6 +26,8 @@ from analytics_pipeline.insights import wording
 from analytics_pipeline.serving.queries import Queries
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from analytics_pipeline.settings import Settings, Token
 
 PREFIXES = ("/api/v1/analytics", "/api/analytics")
@@ -74,17 +77,20 @@ def serve(settings: Settings) -> None:
     """
     import uvicorn
 
-    host, port = settings.serve.host, settings.serve.port
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
+    )
+    with _stopped_by_signals(server), _listener(settings.serve.host, settings.serve.port) as listener:
+        server.run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise ServeError(
             f"cannot listen on {host}:{port} ({error.strerror or error}): stop what uses it, or set serve.port"
         ) from None
-    config = uvicorn.Config(create_app(settings), log_level="warning", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
-    with listener, _stopped_once():
-        uvicorn.Server(config).run(sockets=[listener])
 
 
 # Routes
@@ -269,10 +275,16 @@ def _summary_table(summary: dict[str, Any], freshness: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _stopped_once() -> Iterator[None]:
-    """Ends quietly after SIGINT or SIGTERM: uvicorn raises the signal again when it is done, here into nothing."""
-    caught = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: None) for number in caught}
+def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """SIGINT and SIGTERM end the server from here on, not only once it listens for them itself.
+
+    Uvicorn raises them again when it is done, which then does nothing more.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -81,6 +82,21 @@ def test_ingest_leaves_dagster_alone(logs: Path) -> None:
         "finally: print('dagster' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()[-1] == "False"
+
+
+def test_progress_is_shown_on_a_terminal_only(logs: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "analytics_pipeline", "ingest", str(logs)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as ingest:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # a terminal that nobody writes to any more
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        os.close(ours)
+        assert ingest.stdout is not None
+        assert b"\x1b" not in ingest.stdout.read()
+    assert b"starting" in shown
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from analytics_pipeline.cli import services
+from analytics_pipeline.cli import checkup, services
 from analytics_pipeline.cli.terminal import CommandError
 from analytics_pipeline.settings import load_settings
 
@@ -73,6 +72,8 @@ def test_what_a_killed_up_left_behind_holds_the_lock(home: Path) -> None:
         services.keep_holders(lock, [gone.pid, left.pid])
     with pytest.raises(CommandError, match=rf"stop them \(kill {left.pid}\)"):
         services.home_lock(home).__enter__()
+    finding = {finding.check: finding for finding in checkup.look()}["up"]
+    assert (finding.state, finding.remedy) == ("problem", f"stop them: kill {left.pid}")
     left.communicate(b"\n")
     assert services.holders(home) == []
 
@@ -87,7 +88,7 @@ def test_a_taken_port_ends_up_before_anything_starts(run: Command, home: Path, m
     assert f"127.0.0.1:{port} (Address already in use)" in taken.complaint
     assert "--ui-port" in taken.complaint
     for other in others:
-        assert other.code == 1
+        assert (other.code, other.out) == (1, "")
         assert "set serve.port" in other.complaint
     assert not (home / "logs").exists()
 
@@ -258,10 +259,11 @@ def test_up_reads_new_logs_and_knows_their_first_day_as_a_partition(start: Calla
     until(lambda: partitions()[0] == str(day), "the UI shows the first day")
 
     def newest_run() -> str | None:
-        with contextlib.suppress(urllib.error.HTTPError):  # 503: nothing is published yet
+        try:
             with urllib.request.urlopen(f"http://127.0.0.1:{up.port}/readyz") as answer:
                 return str(json.load(answer)["newest_run_at"])
-        return None
+        except urllib.error.HTTPError:  # 503: nothing is published yet
+            return None
 
     until(lambda: newest_run() == f"{day}T10:00:00.000Z", "the API shows the run")
     os.kill(up.pid, signal.SIGTERM)

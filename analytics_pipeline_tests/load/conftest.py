@@ -70,8 +70,11 @@ class Home:
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What a query gives."""
-        with duckdb.connect(str(self.warehouse.path), read_only=True) as connection:
+        with self._reader() as connection:
             return connection.execute(query, values).fetchall()
+
+    def _reader(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(str(self.warehouse.path), read_only=True)
 
     def row(self, table: str, key: str) -> Record:
         """One row of a log table, by the first column of its key."""
@@ -81,10 +84,13 @@ class Home:
 
     def records(self, table: str, where: str = "", *values: object) -> list[Record]:
         """Rows of a table by column."""
-        with duckdb.connect(str(self.warehouse.path), read_only=True) as connection:
-            cursor = connection.execute(f"SELECT * FROM {table} {where}", values)
-            names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        with self._reader() as connection:
+            return _records(connection.execute(f"SELECT * FROM {table} {where}", values))
+
+    def tables(self, *names: str) -> dict[str, list[Record]]:
+        """All rows of several tables by column."""
+        with self._reader() as connection:
+            return {name: _records(connection.execute(f"SELECT * FROM {name} ORDER BY ALL")) for name in names}
 
     def rejects(self) -> list[tuple[str, int, str]]:
         """(name of the file, line, reason) of every rejected line."""
@@ -93,13 +99,10 @@ class Home:
 
     def content(self) -> dict[str, list[str]]:
         """The log tier, without where and when it was read."""
-        tables = [table.name for table in schema.records().values()]
+        found = self.tables(*(table.name for table in schema.records().values()), "sessions")
         return {
-            table: sorted(
-                repr({key: value for key, value in row.items() if key not in OF_READING})
-                for row in self.records(table)
-            )
-            for table in (*tables, "sessions")
+            name: sorted(repr({key: value for key, value in row.items() if key not in OF_READING}) for row in rows)
+            for name, rows in found.items()
         }
 
     def quality(self) -> dict[tuple[str, str], Record]:
@@ -110,6 +113,11 @@ class Home:
         """(records, rejects) of every ingested file by its name."""
         found = self.rows("SELECT path, records, rejects FROM ingested_files")
         return {Path(path).name: (records, rejects) for path, records, rejects in found}
+
+
+def _records(cursor: duckdb.DuckDBPyConnection) -> list[Record]:
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def as_bytes(*lines: Line, end: bytes = b"\n") -> bytes:

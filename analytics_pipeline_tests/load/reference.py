@@ -28,7 +28,7 @@ WINNER_ALONE = {"resolved_at", "error_type", "error_message"}
 INPUT_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 OUTPUT_TOKENS = ("output_tokens", "reasoning_tokens")
 TOKENS = (*INPUT_TOKENS, *OUTPUT_TOKENS, "total_tokens")
-NEVER = datetime.min
+NEVER = datetime(1, 1, 1)  # noqa: DTZ001 - rows hold naive UTC
 
 
 def merged(found: Iterable[Record]) -> dict[str, dict[tuple[str, ...], Row]]:
@@ -83,7 +83,9 @@ def _rank(kind: str, row: Row, all_updated: bool) -> tuple[Any, ...]:
 
 
 def _sorted_json(kind: str, row: Row) -> bytes:
-    fields = {column.name: column.source_field or column.name for column in schema.records()[kind].columns if column.field}
+    fields = {
+        column.name: column.source_field or column.name for column in schema.records()[kind].columns if column.field
+    }
     stated = {fields[name]: value for name, value in row.items() if name in fields} | row["attributes"]
     return json.dumps(stated, sort_keys=True, default=_number_or_text, separators=(",", ":")).encode()
 
@@ -121,7 +123,7 @@ def log_tier(found: Iterable[Record]) -> dict[str, dict[tuple[str, ...], Row]]:
 def _imply_runs(runs: dict[tuple[str, ...], Row], calls: dict[tuple[str, ...], Row]) -> None:
     started: dict[str, datetime] = {}
     for call in calls.values():
-        started[call["run_id"]] = min(started.get(call["run_id"], datetime.max), call["started_at"])
+        started[call["run_id"]] = min(started.get(call["run_id"], call["started_at"]), call["started_at"])
     for run_id, start in started.items():
         implied = {"run_id": run_id, "status": "running", "started_at": start, "attributes": {}, "source": "implied"}
         runs.setdefault((run_id,), implied)

@@ -1,4 +1,4 @@
-"""What was read is not read again: growing, replaced, renamed, copied and packed files, last lines that are not whole."""
+"""What was read is not read again: files that grow, are replaced, renamed, copied, packed; lines that are not whole."""
 
 from __future__ import annotations
 
@@ -10,15 +10,24 @@ import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import zstandard
 
 from analytics_pipeline.load import files
 from analytics_pipeline.load.files import LogFile
-from analytics_pipeline_tests.load.conftest import NOW, Home, as_bytes, call, run
+from analytics_pipeline_tests.load.conftest import NOW, Home, Record, as_bytes, call, run
 
 BAD = '{"record": "run", "run_id": "bad"}'
+SAID: Record = {
+    "type": "user",
+    "sessionId": "s",
+    "uuid": "u",
+    "timestamp": "2025-11-20T10:00:00Z",
+    "message": {"content": "hi"},
+}
+"""A line of a transcript."""
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
     ".zst": lambda data: zstandard.ZstdCompressor().compress(data),
@@ -27,10 +36,6 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 def runs(home: Home) -> list[str]:
     return [run_id for (run_id,) in home.rows("SELECT run_id FROM runs ORDER BY 1")]
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 # --- growing -----------------------------------------------------------------------------------------------------------
@@ -45,7 +50,7 @@ def test_a_growing_file_is_read_on(home: Home) -> None:
     assert runs(home) == ["r1", "r2"]
     assert home.rejects() == [("a.jsonl", line, "started_at: missing") for line in (3, 6)]
     assert home.rows("SELECT sha256, size_bytes, records, rejects FROM ingested_files") == [
-        (sha256(path), path.stat().st_size, 2, 2)
+        (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size, 2, 2)
     ]
     assert home.load().unchanged == 1
 
@@ -55,7 +60,9 @@ def test_rejects_of_every_way_have_their_line_in_the_part_read_on(home: Home) ->
     path = home.write("a.jsonl", run("r1", org_id="a"), "\r", call("c1", org_id="a"))
     home.load()
     conflicts = [run("r1", org_id="b"), call("c1", "r9", org_id="b"), run("r1", org_id="b", input=[1e999])]
-    home.append(path, "", "nonsense", "   ", *conflicts[:2], call("c1", "r9", org_id="b", duration_ms="1.0e0"), run("r2"))
+    home.append(
+        path, "", "nonsense", "   ", *conflicts[:2], call("c1", "r9", org_id="b", duration_ms="1.0e0"), run("r2")
+    )
     home.load()
     assert [(line, reason.split(":")[0]) for _, line, reason in home.rejects()] == [
         (5, "not JSON"),
@@ -63,9 +70,9 @@ def test_rejects_of_every_way_have_their_line_in_the_part_read_on(home: Home) ->
         (8, "call_id"),
         (9, "call_id"),
     ]
-    assert [json.loads(raw)["org_id"] for (raw,) in home.rows("SELECT raw FROM rejected_records WHERE line_number > 5")] == [
-        "b"
-    ] * 3
+    assert [
+        json.loads(raw)["org_id"] for (raw,) in home.rows("SELECT raw FROM rejected_records WHERE line_number > 5")
+    ] == ["b"] * 3
     assert runs(home) == ["r1", "r2"]
 
 
@@ -102,21 +109,19 @@ def test_a_file_without_a_whole_line_is_read_with_nothing(home: Home, half: str)
     assert home.load().records == {"run": 1}
 
 
-def test_an_empty_file_is_read_and_may_become_any_format(home: Home, tmp_path: Path) -> None:
+def test_an_empty_file_is_read_and_may_become_any_format(home: Home) -> None:
     path = home.write("a.jsonl")
     assert (home.load().files, home.load().unchanged) == (1, 1)
-    line = {"type": "user", "sessionId": "s", "uuid": "u", "timestamp": "2025-11-20T10:00:00Z", "message": {"content": "hi"}}
-    home.append(path, line)
+    home.append(path, SAID)
     assert home.load().records == {"run": 1}
     assert home.rows("SELECT source FROM runs") == [("claude_code",)]
 
 
 def test_a_transcript_that_grows_is_read_again_and_counts_once(home: Home) -> None:
     """A format that cannot be read on: every record comes again, and counts for nothing where it brings nothing."""
-    line = {"type": "user", "sessionId": "s", "timestamp": "2025-11-20T10:00:00Z", "message": {"content": "hi"}}
-    path = home.write("s.jsonl", {**line, "uuid": "u1"}, {**line, "type": "assistant", "message": 1})
+    path = home.write("s.jsonl", {**SAID, "uuid": "u1"}, {**SAID, "type": "assistant", "message": 1})
     home.load()
-    home.append(path, {**line, "uuid": "u2", "timestamp": "2025-11-20T11:00:00Z"})
+    home.append(path, {**SAID, "uuid": "u2", "timestamp": "2025-11-20T11:00:00Z"})
     home.load()
     assert runs(home) == ["u1", "u2"]
     assert home.files() == {"s.jsonl": (2, 1)}
@@ -147,8 +152,7 @@ def test_a_shorter_file_is_read_again(home: Home) -> None:
 def test_a_replaced_file_may_be_of_another_format(home: Home) -> None:
     path = home.write("a.jsonl", run("r1"))
     home.load()
-    line = {"type": "user", "sessionId": "s", "uuid": "u", "timestamp": "2025-11-20T10:00:00Z", "message": {"content": "hi"}}
-    path.write_bytes(as_bytes(line))
+    path.write_bytes(as_bytes(SAID))
     assert home.load().records == {"run": 1}
     assert home.rejects() == []
 
@@ -239,7 +243,11 @@ def test_archives_are_unpacked(home: Home, ending: str) -> None:
 def test_a_damaged_archive_gives_its_whole_lines_and_is_named(home: Home, ending: str, damage: str) -> None:
     lines = [run(f"r{number:05}", note=hashlib.sha256(bytes([number % 256])).hexdigest()) for number in range(5000)]
     packed = PACKERS[ending](as_bytes(*lines))
-    bad = {"cut": packed[: len(packed) * 2 // 3], "broken": packed[: len(packed) // 2] + b"\xff" * 100, "not one": b"\x00" * 99}
+    bad = {
+        "cut": packed[: len(packed) * 2 // 3],
+        "broken": packed[: len(packed) // 2] + b"\xff" * 100,
+        "not one": b"\x00" * 99,
+    }
     path = home.logs / f"a.jsonl{ending}"
     path.write_bytes(bad[damage])
     home.write("b.jsonl", run("good"))
@@ -331,7 +339,9 @@ def test_a_folder_is_read_with_what_is_below_it(home: Home) -> None:
         home.write(name, "no log")
     result = home.load()
     assert (result.files, result.passed_over, result.problems) == (6, 4, [])
-    assert home.load(home.logs / "notes.txt", format="canonical").rejects == 1, "a file by name is read whatever its ending"
+    assert home.load(home.logs / "notes.txt", format="canonical").rejects == 1, (
+        "a file by name is read whatever its ending"
+    )
 
 
 def test_a_folder_without_logs(home: Home) -> None:
@@ -361,7 +371,9 @@ def test_an_unknown_format_is_named_every_time_until_it_is_given(home: Home) -> 
     path = home.write("a.jsonl", {"something": "else"}, {"record": "runn"})
     for _ in range(2):
         result = home.load()
-        assert [(Path(name).name, problem[:23]) for name, problem in result.problems] == [("a.jsonl", "its format is not known")]
+        assert [(Path(name).name, problem[:23]) for name, problem in result.problems] == [
+            ("a.jsonl", "its format is not known")
+        ]
     assert home.files() == {}
     result = home.load(path, format="canonical")
     assert (result.files, result.rejects) == (1, 2)
@@ -370,8 +382,7 @@ def test_an_unknown_format_is_named_every_time_until_it_is_given(home: Home) -> 
 
 
 def test_a_format_that_is_given_is_read_though_another_was_before(home: Home) -> None:
-    line = {"type": "user", "sessionId": "s", "uuid": "u", "timestamp": "2025-11-20T10:00:00Z", "message": {"content": "hi"}}
-    path = home.write("a.jsonl", line)
+    path = home.write("a.jsonl", SAID)
     home.load(path, format="canonical")
     assert home.load(path, format="claude_code").records == {"run": 1}
     assert home.load(path, format="claude_code").unchanged == 1
@@ -383,6 +394,14 @@ def test_one_bad_line_in_the_part_read_on_is_no_problem(home: Home) -> None:
     home.load()
     home.append(path, BAD)
     assert home.load().problems == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that can be opened and not be read")
+def test_a_file_that_cannot_be_read_is_named_and_the_others_load(home: Home) -> None:
+    home.write("b.jsonl", run("r2"))
+    result = home.load(Path("/proc/self/mem"), home.logs)
+    assert result.problems == [("/proc/self/mem", "cannot be read: Input/output error")]
+    assert runs(home) == ["r2"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -408,8 +427,6 @@ def test_a_broken_link_is_named_and_the_others_load(home: Home) -> None:
 
 
 def test_a_source_gives_org_project_and_zone_to_records_without(home: Home) -> None:
-    from zoneinfo import ZoneInfo
-
     path = home.write("a.jsonl", run("r1", started_at="2025-11-20T11:00:00"), run("r2", org_id="own", project="own"))
     home.load(LogFile(path, org_id="acme", project="p", timezone=ZoneInfo("Europe/Berlin")))
     assert home.rows("SELECT run_id, org_id, project, CAST(started_at AS VARCHAR) FROM runs ORDER BY 1") == [
@@ -423,7 +440,7 @@ def test_line_numbers_hold_after_a_file_that_ended_badly(home: Home) -> None:
     home.write("a.jsonl", run("r1"), BAD, "nonsense", "nonsense")
     home.write("b.jsonl", run("r2"), "nonsense", run("r3"), BAD)
     home.load(now=NOW + timedelta(hours=1))
-    assert [(name, line) for name, line, _ in home.rejects()] == [("a.jsonl", 2), ("a.jsonl", 3), ("a.jsonl", 4)] + [
-        ("b.jsonl", 2),
-        ("b.jsonl", 4),
+    assert [(name, line) for name, line, _ in home.rejects()] == [
+        *(("a.jsonl", line) for line in (2, 3, 4)),
+        *(("b.jsonl", line) for line in (2, 4)),
     ]

@@ -40,7 +40,11 @@ CASES: dict[str, tuple[list[Record], Record]] = {
         {"model": "a", "status": "ok", "output_tokens": 9},
     ),
     "one states no updated_at: finished first": (
-        [of_model("a", status="error"), of_model("b", updated_at=LATE, output_tokens=9), of_model("c", updated_at=LATE)],
+        [
+            of_model("a", status="error"),
+            of_model("b", updated_at=LATE, output_tokens=9),
+            of_model("c", updated_at=LATE),
+        ],
         {"model": "a"},
     ),
     "finished by a duration alone": (

@@ -57,7 +57,10 @@ def test_a_call_that_moves_takes_its_implied_run_along(home: Home) -> None:
 def test_a_call_that_moves_leaves_a_real_run_without_it(home: Home) -> None:
     home.load_lines(run("r1"), run("r2"), call(run_id="r1", cost_usd=1))
     home.load_lines(call(run_id="r2", status="ok"))
-    assert home.rows("SELECT run_id, cost_usd, llm_calls FROM runs ORDER BY 1") == [("r1", None, 0), ("r2", Decimal(1), 1)]
+    assert home.rows("SELECT run_id, cost_usd, llm_calls FROM runs ORDER BY 1") == [
+        ("r1", None, 0),
+        ("r2", Decimal(1), 1),
+    ]
 
 
 # --- sessions through parents ------------------------------------------------------------------------------------------
@@ -102,7 +105,9 @@ SESSIONS = {
 
 def assert_family(home: Home) -> None:
     assert dict(home.rows("SELECT run_id, session_id FROM runs")) == SESSIONS
-    assert dict(home.rows("SELECT run_id, session_id FROM calls")) == {k: SESSIONS[k] for k in ("root", "grandchild", "implied")}
+    assert dict(home.rows("SELECT run_id, session_id FROM calls")) == {
+        run_id: SESSIONS[run_id] for run_id in ("root", "grandchild", "implied")
+    }
     counted = home.rows("SELECT org_id, session_id, runs FROM sessions WHERE session_id IN ('s', 'own') ORDER BY ALL")
     assert counted == [("acme", "s", 2), ("default", "own", 2), ("default", "s", 3)]
 
@@ -129,7 +134,10 @@ def test_a_whole_branch_moves_with_its_root(home: Home) -> None:
 def test_a_parent_that_turns_out_to_be_of_another_org_is_none(home: Home) -> None:
     home.load_lines(run("r0", session_id="s"), run("r1", parent_run_id="r0"))
     home.load_lines(run("r0", session_id="s", org_id="acme"))
-    assert home.rows("SELECT run_id, org_id, session_id FROM runs ORDER BY 1") == [("r0", "acme", "s"), ("r1", "default", "r1")]
+    assert home.rows("SELECT run_id, org_id, session_id FROM runs ORDER BY 1") == [
+        ("r0", "acme", "s"),
+        ("r1", "default", "r1"),
+    ]
 
 
 # --- session facts -----------------------------------------------------------------------------------------------------
@@ -137,8 +145,12 @@ def test_a_parent_that_turns_out_to_be_of_another_org_is_none(home: Home) -> Non
 
 def test_session_facts(home: Home) -> None:
     home.load_lines(
-        run("late", session_id="s", started_at="2025-11-20T10:05:00Z", ended_at="2025-11-20T10:06:00Z", genus_hash="g2"),
-        run("first", session_id="s", ended_at="2025-11-20T10:00:30Z", genus_hash="g1", pipeline_id="q", input="x" * 600),
+        run(
+            "late", session_id="s", started_at="2025-11-20T10:05:00Z", ended_at="2025-11-20T10:06:00Z", genus_hash="g2"
+        ),
+        run(
+            "first", session_id="s", ended_at="2025-11-20T10:00:30Z", genus_hash="g1", pipeline_id="q", input="x" * 600
+        ),
         run("below", parent_run_id="late", started_at="2025-11-20T09:00:00Z", ended_at="2025-11-20T11:00:00Z"),
         call("c1", "first", model="m1", cost_usd=3, input_tokens=5, cache_read_tokens=1, output_tokens=2),
         call("c2", "below", model="m2", cost_usd=1, reasoning_tokens=4, status="error"),
@@ -149,7 +161,12 @@ def test_session_facts(home: Home) -> None:
         call("c7", "late", kind="tool", name="grep", status="ok"),
     )
     (row,) = home.records("sessions")
-    assert (row["created_at"], row["genus_hash"], row["pipeline_id"], row["input_category"]) == (at("10:00:00"), "g1", "q", "small")
+    assert (row["created_at"], row["genus_hash"], row["pipeline_id"], row["input_category"]) == (
+        at("10:00:00"),
+        "g1",
+        "q",
+        "small",
+    )
     assert (row["total_cost"], row["unpriced_calls"], row["runs"]) == (Decimal(4), 1, 3)
     assert row["total_duration_ms"] == 90_000, "that of its top-level runs"
     assert (row["total_tokens"], row["total_tokens_in"], row["total_tokens_out"]) == (112, 6, 6)
@@ -178,7 +195,9 @@ def test_days_are_those_of_the_reporting_zone(home: Home) -> None:
 
 
 def test_sessions_of_two_orgs_with_one_id_are_two_sessions(home: Home) -> None:
-    home.load_lines(run("r1", session_id="s", org_id="a"), run("r2", session_id="s", org_id="b"), run("r3", session_id="s"))
+    home.load_lines(
+        run("r1", session_id="s", org_id="a"), run("r2", session_id="s", org_id="b"), run("r3", session_id="s")
+    )
     assert home.rows("SELECT org_id, runs FROM sessions ORDER BY 1") == [("a", 1), ("b", 1), ("default", 1)]
 
 
@@ -205,7 +224,7 @@ def test_a_key_that_another_org_holds_is_rejected(home: Home, at_once: bool) -> 
     assert [(line, reason) for _, line, reason in rejects] == list(
         zip(lines, [f"{key}: {HELD}" for key in ("run_id", "call_id", "job_id", "flow_id")], strict=True)
     )
-    assert home.rows("SELECT count(*) FROM rejected_records WHERE raw NOT LIKE '%\"org_id\": \"b\"%'") == [(0,)]
+    assert home.rows('SELECT count(*) FROM rejected_records WHERE raw NOT LIKE \'%"org_id": "b"%\'') == [(0,)]
     assert home.rows("SELECT run_id, org_id FROM runs ORDER BY 1") == [("r0", "a"), ("r1", "a"), ("r9", "default")]
 
 
