@@ -88,7 +88,9 @@ def keep_first_day(connection: duckdb.DuckDBPyConnection, home: Path) -> None:
     """
     day, kept = first_day(connection), kept_first_day(home)
     if day is not None and (kept is None or day < kept):
-        (home / FIRST_DAY_FILE).write_text(day.isoformat() + "\n", encoding="utf-8")
+        new = home / f".{FIRST_DAY_FILE}.new"
+        new.write_text(day.isoformat() + "\n", encoding="utf-8")
+        new.replace(home / FIRST_DAY_FILE)  # whoever reads it meanwhile sees the one or the other
 
 
 def kept_first_day(home: Path) -> date | None:

@@ -21,5 +21,5 @@ else
 fi
 "$bin/analytics-pipeline" ingest "${paths[@]}"
 "$bin/analytics-pipeline" materialize
-"$bin/analytics-pipeline" report
+"$bin/analytics-pipeline" report --as-of latest
 exec "$bin/analytics-pipeline" up --ui-port "${UI_PORT:-3000}"

@@ -288,23 +288,19 @@ class _Load:
             with piece.data.open("rb") as lines:
                 yield from files.numbered(lines, reading.first_line, ordinals)
 
-        def attempt(object_size: int) -> stage.Staged:
+        def attempt(data: Path) -> stage.Staged:
             return stage.stage_canonical(
-                connection,
-                piece.data,
-                info,
-                first_kind=kind,
-                object_size=object_size,
-                drop_last=piece.drop_last,
-                read_line=read_line,
+                connection, data, info, first_kind=kind, drop_last=piece.drop_last, read_line=read_line
             )
 
         try:
-            staged = attempt(stage.DEFAULT_OBJECT_SIZE)
+            staged = attempt(piece.data)
         except duckdb.InvalidInputException as error:
             if "maximum_object_size" not in str(error):
                 raise
-            staged = attempt(piece.digest().longest_line + 1024)
+            with tempfile.NamedTemporaryFile(prefix="load-", dir=self._scratch()) as short:
+                files.shorten(piece.data, Path(short.name), stage.LONGEST_LINE // 2)
+                staged = attempt(Path(short.name))
         return staged, (kind, staged.first_rowid)
 
     def _stage_foreign(

@@ -109,7 +109,6 @@ class Digest:
 
     sha256: str
     newlines: int
-    longest_line: int
 
 
 @dataclass
@@ -152,7 +151,9 @@ def _files_under(path: Path, found: Found) -> Iterator[Path]:
     if not path.is_dir():
         found.problems.append((str(path), "there is no such file or folder"))
         return
-    for folder, folders, names in os.walk(path, onerror=lambda e: found.problems.append((str(e.filename), e.strerror))):
+    for folder, folders, names in os.walk(
+        path, onerror=lambda e: found.problems.append((str(e.filename), e.strerror or str(e)))
+    ):
         folders.sort()
         for name in sorted(names):
             if not is_log(name):
@@ -402,18 +403,14 @@ def _in_place(reading: Reading, beside: Executor) -> Piece:
 
 
 def _digest(path: Path, size: int) -> Digest:
-    """Hash, newlines and (an upper bound of) the longest line of the first `size` bytes."""
-    hashed, newlines, longest, line_start, position = hashlib.sha256(), 0, 0, 0, 0
+    """Hash and newlines of the first `size` bytes."""
+    hashed, newlines = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while position < size and (chunk := file.read(min(CHUNK_BYTES, size - position))):
+        while size > 0 and (chunk := file.read(min(CHUNK_BYTES, size))):
             hashed.update(chunk)
             newlines += chunk.count(b"\n")
-            first = chunk.find(b"\n")
-            if first >= 0:
-                longest = max(longest, position + first - line_start, min(CHUNK_BYTES, len(chunk)))
-                line_start = position + chunk.rfind(b"\n") + 1
-            position += len(chunk)
-    return Digest(hashed.hexdigest(), newlines, max(longest, position - line_start))
+            size -= len(chunk)
+    return Digest(hashed.hexdigest(), newlines)
 
 
 def _copied(reading: Reading, folder: Path, beside: Executor, *, by_line: bool) -> Piece:
@@ -472,6 +469,12 @@ def is_whole(last: bytes) -> bool:
         return any(isinstance(value, dict | list) for value in records.parse_line(last))
     except records.Reject:
         return False
+
+
+def shorten(data: Path, target: Path, longest: int) -> None:
+    """Copy lines; one longer than `longest` bytes becomes one that is no JSON, so that it is read on its own."""
+    with data.open("rb") as lines, target.open("wb") as short:
+        short.writelines(line if len(line) <= longest else b"-\n" for line in lines)
 
 
 def numbered(lines: Iterable[bytes], first_line: int, ordinals: list[int]) -> Iterator[tuple[int, int, bytes]]:

@@ -1,7 +1,7 @@
 """What the load must come to, by plain Python from contract §3: the tests compare with it.
 
 Belongs here: the merge of a key's versions, implied runs, inherited sessions, session facts. Does not belong here: what
-one record means (`analytics_pipeline.records`, tested by itself) and prices (no record of these tests has a known model).
+one record means (`analytics_pipeline.records`, tested by itself), prices (no record of these tests has a known model).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _rank(kind: str, row: Row, all_updated: bool) -> tuple[Any, ...]:
     updated = row.get("updated_at", NEVER)
     return (
         updated if all_updated else NEVER,
-        FINISHED.get(kind, lambda row: True)(row),
+        kind not in FINISHED or FINISHED[kind](row),
         updated,
         sum(row.get(name, 0) for name in TOKENS) if kind == "call" else 0,
         row.get(ended) or NEVER,

@@ -38,7 +38,7 @@ def runs(home: Home) -> list[str]:
     return [run_id for (run_id,) in home.rows("SELECT run_id FROM runs ORDER BY 1")]
 
 
-# --- growing -----------------------------------------------------------------------------------------------------------
+# --- growing ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_growing_file_is_read_on(home: Home) -> None:
@@ -129,7 +129,7 @@ def test_a_transcript_that_grows_is_read_again_and_counts_once(home: Home) -> No
     assert (quality["records"], quality["rejects"]) == (3, 1), "u1 was running and then cancelled: two records"
 
 
-# --- replaced, renamed, copied -----------------------------------------------------------------------------------------
+# --- replaced, renamed, copied ----------------------------------------------------------------------------------------
 
 
 def test_a_replaced_file_is_read_again(home: Home) -> None:
@@ -223,12 +223,12 @@ def test_a_path_given_twice_is_read_once(home: Home) -> None:
     assert home.load(path, home.logs, path).files == 1
 
 
-# --- archives ----------------------------------------------------------------------------------------------------------
+# --- archives ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", PACKERS)
 def test_archives_are_unpacked(home: Home, ending: str) -> None:
-    data = [as_bytes(*lines) for lines in ([run("r1", org_id="a"), ""], [run("r2"), BAD, run("r1", org_id="b")])]
+    data = as_bytes(run("r1", org_id="a"), ""), as_bytes(run("r2"), BAD, run("r1", org_id="b"))
     pack = PACKERS[ending]
     (home.logs / f"a.jsonl{ending}").write_bytes(pack(data[0]) + pack(data[1]))  # members after one another
     result = home.load()
@@ -265,7 +265,7 @@ def test_a_damaged_archive_gives_its_whole_lines_and_is_named(home: Home, ending
     assert len(runs(home)) == 5001
 
 
-# --- large files, files that change while they are read ----------------------------------------------------------------
+# --- large files, files that change while they are read ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -329,7 +329,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_named(home: Home, monkeypatch:
     assert runs(home) == ["r2"]
 
 
-# --- folders and formats -----------------------------------------------------------------------------------------------
+# --- folders and formats ----------------------------------------------------------------------------------------------
 
 
 def test_a_folder_is_read_with_what_is_below_it(home: Home) -> None:

@@ -104,8 +104,8 @@ CASES: dict[str, tuple[list[Record], Record]] = {
     ),
     "each attribute the first known value": (
         [
-            run(updated_at=LATE, x=1, y=None, **{"a/b": [1]}),
-            run(updated_at=EARLY, x=2, y={"k": None}, **{"a~b": "t", "a/b": 0, "ü": True}),
+            {**run(updated_at=LATE, x=1, y=None), "a/b": [1]},
+            {**run(updated_at=EARLY, x=2, y={"k": None}), "a~b": "t", "a/b": 0, "ü": True},
         ],
         {"attributes": {"x": 1, "y": {"k": None}, "a/b": [1], "a~b": "t", "ü": True}},
     ),

@@ -16,7 +16,15 @@ from analytics_pipeline_tests.load.conftest import Home, Homes, Record
 
 TABLES = {**{kind: table.name for kind, table in schema.records().items()}, "session": "sessions"}
 WHOLE_SECONDS = [f"2025-11-20T10:00:{second:02}Z" for second in (0, 1, 2, 30)]
-ORG_OF_RUN = {"r1": [None], "r2": ["default"], "r3": ["acme"], "r4": [None, "acme"], "r5": [None, "default"]}
+TAGS: list[list[Any]] = [["x"], ["y", 1]]
+UNKNOWN_VALUES: list[Any] = [1, [1, {"x": None}], "ü"]
+ORG_OF_RUN: dict[str, list[str | None]] = {
+    "r1": [None],
+    "r2": ["default"],
+    "r3": ["acme"],
+    "r4": [None, "acme"],
+    "r5": [None, "default"],
+}
 """What each run's records may say of its org: never two different ones."""
 
 
@@ -25,10 +33,10 @@ def _some(strategies: dict[str, st.SearchStrategy[Any]]) -> dict[str, st.SearchS
 
 
 _time = st.sampled_from(WHOLE_SECONDS)
-_word = st.sampled_from(["a", "b"])
+_word: st.SearchStrategy[Any] = st.sampled_from(["a", "b"])
 _count = st.integers(0, 3)
-_cost = st.sampled_from([0, 0.25, 1.5, "0.000000001"])
-_unknown = {"note": _word, "a/b~c": st.sampled_from([1, [1, {"x": None}], "ü"]), "zz": _count}
+_cost: st.SearchStrategy[Any] = st.sampled_from([0, 0.25, 1.5, "0.000000001"])
+_unknown: dict[str, st.SearchStrategy[Any]] = {"note": _word, "a/b~c": st.sampled_from(UNKNOWN_VALUES), "zz": _count}
 _run_id = st.sampled_from(sorted(ORG_OF_RUN))
 
 _run = _run_id.flatmap(
@@ -53,7 +61,7 @@ _run = _run_id.flatmap(
                 "error_type": _word,
                 "error_message": _word,
                 "input_chars": st.sampled_from([10, 600]),
-                "tags": st.sampled_from([["x"], ["y", 1]]),
+                "tags": st.sampled_from(TAGS),
                 **_unknown,
             }
         ),

@@ -63,7 +63,7 @@ def test_a_call_that_moves_leaves_a_real_run_without_it(home: Home) -> None:
     ]
 
 
-# --- sessions through parents ------------------------------------------------------------------------------------------
+# --- sessions through parents -----------------------------------------------------------------------------------------
 
 FAMILY = [
     run("root", session_id="s"),
@@ -140,7 +140,7 @@ def test_a_parent_that_turns_out_to_be_of_another_org_is_none(home: Home) -> Non
     ]
 
 
-# --- session facts -----------------------------------------------------------------------------------------------------
+# --- session facts ----------------------------------------------------------------------------------------------------
 
 
 def test_session_facts(home: Home) -> None:
@@ -191,7 +191,7 @@ def test_days_are_those_of_the_reporting_zone(home: Home) -> None:
     assert home.rows("SELECT day, local_created_at FROM sessions") == [(date(2025, 11, 20), at("00:05:00"))]
 
 
-# --- orgs --------------------------------------------------------------------------------------------------------------
+# --- orgs -------------------------------------------------------------------------------------------------------------
 
 
 def test_sessions_of_two_orgs_with_one_id_are_two_sessions(home: Home) -> None:
@@ -234,12 +234,12 @@ JOB = {"record": "job", "job_id": "j1", "state": "queued", "queued_at": "2025-11
 
 def test_a_run_that_another_org_holds_is_rejected_with_all_that_names_it(home: Home) -> None:
     """Whichever record came first holds the run: its own, a call, a check or a job."""
-    firsts, seconds = [], []
-    for number, (first, second) in enumerate(permutations([run(), call(), QA, JOB], 2)):
-        own = {"run_id": f"r{number}", "org_id": "a"}
-        firsts.append({**first, **own, **{key: f"{key}{number}" for key in ("call_id", "job_id") if key in first}})
-        own["org_id"] = "b"
-        seconds.append({**second, **own, **{key: f"{key}{number}" for key in ("call_id", "job_id") if key in second}})
+    firsts: list[Record] = []
+    seconds: list[Record] = []
+    for number, pair in enumerate(permutations([run(), call(), QA, JOB], 2)):
+        for record, org, made in zip(pair, "ab", (firsts, seconds), strict=True):
+            keys: Record = {key: f"{key}{number}" for key in ("run_id", "call_id", "job_id") if key in record}
+            made.append({**record, **keys, "org_id": org})
     home.load_lines(*firsts)
     result = home.load_lines("", *seconds)
     assert home.rejects() == [("f001.jsonl", line, f"run_id: {HELD}") for line in range(2, 14)]

@@ -78,7 +78,7 @@ def test_a_conflict_counts_as_a_reject_not_as_a_record(home: Home) -> None:
     assert counts(home) == {"rejects": 2}
 
 
-# --- what was touched --------------------------------------------------------------------------------------------------
+# --- what was touched -------------------------------------------------------------------------------------------------
 
 
 def touched(home: Home) -> tuple[set[Any], set[Any]]:

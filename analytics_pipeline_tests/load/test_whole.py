@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from analytics_pipeline.load import derive, files, tally
-from analytics_pipeline_tests.load.conftest import Home, Homes, Record, call, run
+from analytics_pipeline_tests.load.conftest import Home, Homes, Line, Record, call, run
 
 STATE = ("ingested_files", "rejected_records", "data_quality", "state.files", "state.touched_hours", "state.stale")
 STEPS = ("reading", "merging", "writing", "keeping")
@@ -63,7 +63,7 @@ def test_nothing_new_changes_nothing(home: Home) -> None:
     assert everything(home) == before
 
 
-# --- in another process ------------------------------------------------------------------------------------------------
+# --- in another process -----------------------------------------------------------------------------------------------
 
 SCRIPT = textwrap.dedent(
     """
@@ -132,24 +132,29 @@ def test_a_real_full_disk(home: Home, tmp_path: Path) -> None:
     """A small file system of its own, where the machine lets us make one."""
     small = tmp_path / "small"
     small.mkdir()
-    mount = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
-    shell = f"mount -t tmpfs -o size=12m none {small} && cp -r {home.folder}/logs {home.warehouse.path} {small} && "
-    if shutil.which("unshare") is None or subprocess.run([*mount, shell + "true"], check=False).returncode:
+    large = home.write("large.jsonl", *records(10_000))
+    room = large.stat().st_size + home.warehouse.path.stat().st_size + 1_500_000
+    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size={room} none {small}"
+    if shutil.which("unshare") is None or subprocess.run([*inside, mount], check=False).returncode:
         pytest.skip("no file system may be mounted here")
-    home.write("large.jsonl", *records(10_000))
-    python = f"{sys.executable} -c '{SCRIPT}' {small} none 0"
-    count = "SELECT count(*) FROM runs"
-    look = f"{sys.executable} -c \"import duckdb; print(duckdb.connect('{small}/warehouse.duckdb').sql('{count}'))\""
-    found = subprocess.run([*mount, f"{shell} {python}; {look}"], capture_output=True, text=True, check=False)
+    copy = f"cp -r {home.logs} {home.warehouse.path} {small}"
+    script, look = tmp_path / "load.py", tmp_path / "look.py"
+    script.write_text(SCRIPT)
+    look.write_text(f"import duckdb; print(duckdb.connect('{small}/warehouse.duckdb').execute('FROM runs').fetchall())")
+    steps = f"{mount} && {copy} && {sys.executable} {script} {small} none 0; {sys.executable} {look}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    found = subprocess.run([*inside, steps], capture_output=True, text=True, check=False, env=environment)
     assert "full: no room left" in found.stderr
-    assert " 0 " in found.stdout
+    assert found.stdout == "[]\n"
 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_in_the_midst_and_loaded_again(homes: Homes, step: str) -> None:
     home, other = homes.new(), homes.new()
-    first, second = [run(), call(), "bad"], [*records(300), run(status="failed"), "bad", run("r1", org_id="x")]
+    first: list[Line] = [run(), call(), "bad"]
+    second: list[Line] = [*records(300), run(status="failed"), "bad", run("r1", org_id="x")]
     for one in (home, other):
         one.load_lines(*first)
         one.write("new.jsonl", *second)
