@@ -12,7 +12,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-
 if TYPE_CHECKING:
     import duckdb
 
@@ -53,16 +52,12 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, name: str, **param
     return int(row[0]) if row else 0
 
 
-def replace(
-    connection: duckdb.DuckDBPyConnection, table: str, name: str, *, where: str, **parameters: Any
-) -> int:
+def replace(connection: duckdb.DuckDBPyConnection, table: str, name: str, *, where: str, **parameters: Any) -> int:
     """Delete the rows of `table` that satisfy `where` (it may use the parameters), then insert those of the SQL file.
 
     `where` and the file's own window must be the same half-open predicate, so that a window made again, empty or not,
     holds what it should and its neighbours stay untouched. Returns the number of rows inserted.
     """
     used = set(re.findall(r"\$([a-z_]+)", where))
-    connection.execute(
-        f"DELETE FROM {table} WHERE {where}", {key: parameters[key] for key in used}
-    )
+    connection.execute(f"DELETE FROM {table} WHERE {where}", {key: parameters[key] for key in used})
     return insert(connection, table, name, **parameters)

@@ -184,8 +184,8 @@ def normalise(
     row: dict[str, Any] = {}
     for field, column in fields.columns.items():
         value = record.get(field)
-        if value is None:
-            value = fields.defaults.get(field)
+        if field in fields.defaults and value in (None, ""):
+            value = fields.defaults[field]
         if value is not None:
             value = _PARSERS[column.field or "json"](field, value, column, timezone)
         if value is not None:

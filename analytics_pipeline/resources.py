@@ -20,8 +20,8 @@ from analytics_pipeline.warehouse import Warehouse
 class WarehouseResource(DuckDBResource):
     """The DuckDB warehouse: `get_connection` is one writing transaction under the lock, in UTC.
 
-    The parent's `get_connection` leaves the file locked when its body raises and waits 102 s for a locked file; this one
-    commits or rolls back, and always closes.
+    The parent's `get_connection` leaves the file locked when its body raises and waits 102 s for a locked file; this
+    one commits or rolls back, and always closes.
     """
 
     published: str = Field(description="Path of the published copy that readers open.")

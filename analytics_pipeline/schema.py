@@ -1199,7 +1199,7 @@ _IDS = ("call_id", "run_id", "parent_call_id", "session_id", "retry_of")
 
 
 def _compression(table: Table, column: Column) -> str:
-    """How the texts of the largest table are packed: said beforehand, for trying every way costs a sixth of its writing."""
+    """How the texts of the largest table are packed: trying every way costs a sixth of its writing."""
     if table.name != "calls" or column.type != TEXT:
         return ""
     return f" USING COMPRESSION {'fsst' if column.name in _IDS else 'dictionary'}"

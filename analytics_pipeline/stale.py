@@ -73,10 +73,13 @@ def pending(connection: duckdb.DuckDBPyConnection, last: date, assets: tuple[str
 
 
 def first_day(connection: duckdb.DuckDBPyConnection) -> date | None:
-    """The oldest day of any record, by UTC or by the reporting zone; None before anything was loaded."""
+    """The oldest day of any record, by UTC or by the reporting zone; None before anything was loaded.
+
+    Records that are neither runs nor calls show in the days that they marked.
+    """
     row = connection.execute(
-        "SELECT least(min(day), CAST(min(started_at) AS DATE)) FROM "
-        "(SELECT day, started_at FROM runs UNION ALL SELECT day, started_at FROM calls)"
+        "SELECT least(min(day), CAST(min(started_at) AS DATE)) FROM (SELECT day, started_at FROM runs "
+        "UNION ALL SELECT day, started_at FROM calls UNION ALL SELECT day, CAST(day AS TIMESTAMP) FROM state.stale)"
     ).fetchone()
     return row[0] if row else None
 

@@ -188,7 +188,7 @@ def test_an_empty_home_gets_every_table(home: Path) -> None:
     assert runner.materialize(settings).runs == 1
 
 
-def test_what_touches_no_day_is_published_too(home: Path) -> None:
+def test_a_decision_older_than_every_run_is_published(home: Path) -> None:
     settings = settings_of(home)
     write_lines(home / "run_logs" / "a.jsonl", *run_records("r", datetime.now(UTC) - timedelta(minutes=10)))
     runner.materialize(settings)

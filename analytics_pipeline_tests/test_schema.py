@@ -67,7 +67,8 @@ def _contract() -> ModuleType:
 def _found(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, tuple[str, str]]]:
     """Type and comment of every column in the database, by table and column."""
     rows = connection.execute(
-        "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
+        "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal "
+        "ORDER BY column_index"
     ).fetchall()
     return {
         table: {column: (data_type, comment) for _, column, data_type, comment in group}

@@ -28,7 +28,7 @@ INHERITED = ("session_id", "org_id", "project", "pipeline_id")
 def write_log_tier(
     connection: duckdb.DuckDBPyConnection, settings: Settings, kinds: Iterable[str], *, ingested_at: datetime
 ) -> None:
-    """Write the staged records of these kinds and all that follows from them; keep which hours and days were touched."""
+    """Write the staged records of these kinds and all that follows from them; keep what was touched."""
     simple = [kind for kind in kinds if kind not in ("run", "call")]
     _collect_affected_runs(connection)
     _build_run_rows(connection)
@@ -102,7 +102,7 @@ GROUP BY run_id"""
 
 
 def _resolve_sessions(connection: duckdb.DuckDBPyConnection) -> None:
-    """`run_places(run_id, org_id, session_id, …)`: a run's session is the stated one, else its parent's, else its own id.
+    """`run_places(run_id, org_id, session_id, …)`: a run's session is the stated one, else its parent's, else its id.
 
     A parent in another org is no parent.
     """
@@ -165,7 +165,8 @@ SELECT {columns}, coalesce(r.ingested_at, $ingested_at) AS ingested_at, p.org_id
   CASE WHEN r.input_chars IS NULL THEN NULL ELSE least(1.0, 0.6 * ln(1 + r.input_chars) / ln(200001)
     + 0.2 * least(coalesce(r.input_depth, 0), 10) / 10.0 + 0.2 * ln(1 + coalesce(r.input_items, 0)) / ln(10001)) END
     AS input_complexity_score,
-  CASE WHEN r.input_chars < 500 THEN 'tiny' WHEN r.input_chars < 2000 THEN 'small' WHEN r.input_chars < 6000 THEN 'medium'
+  CASE WHEN r.input_chars < 500 THEN 'tiny' WHEN r.input_chars < 2000 THEN 'small'
+    WHEN r.input_chars < 6000 THEN 'medium'
     WHEN r.input_chars < 20000 THEN 'large' WHEN r.input_chars >= 20000 THEN 'huge' END AS input_category,
   s.cost_usd, s.total_tokens, coalesce(s.llm_calls, 0) AS llm_calls, coalesce(s.unpriced_calls, 0) AS unpriced_calls,
   coalesce(s.error_calls, 0) AS error_calls, s.tokens_in, s.tokens_out
@@ -233,20 +234,20 @@ FROM ({engine.sql("price_calls")}) c JOIN run_places p ON c.run_id = p.run_id"""
 
 
 def _ensure_prices(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Put the prices of every model that the staged calls name into `model_prices`, each looked up once a price list."""
+    """Put the prices of every model that a call names into `model_prices`, looked up once a price list."""
     overrides = settings.price_overrides
     version = pricing.price_list_version(overrides)
-    known = "AND EXISTS (SELECT 1 FROM model_prices p WHERE p.model = s.model AND p.provider IS NOT DISTINCT FROM s.provider)"
-    is_current = state.fact(connection, "price_list") == version
+    if state.fact(connection, "price_list") == version:
+        held = "EXCEPT SELECT provider, model FROM model_prices"
+    else:  # rows of another price list are looked up again, whether this load names their model or not
+        held = "UNION SELECT provider, model FROM model_prices"
+        state.keep_fact(connection, "price_list", version)
     pairs = connection.execute(
-        "SELECT DISTINCT provider, model FROM stage_call s WHERE model IS NOT NULL "
-        f"AND kind IN ('llm', 'embedding', 'retrieval') EXCEPT SELECT provider, model FROM stage_call s WHERE {is_current} "
-        f"{known}"
+        "SELECT DISTINCT provider, model FROM stage_call WHERE model IS NOT NULL "
+        f"AND kind IN ('llm', 'embedding', 'retrieval') {held}"
     ).fetchall()
     if pairs:
         pricing.store(connection, pricing.resolve(pairs, overrides))
-    if not is_current:
-        state.keep_fact(connection, "price_list", version)
 
 
 # --- sessions and the rest -----------------------------------------------------------------------------------------
@@ -276,7 +277,9 @@ def _insert_simple(connection: duckdb.DuckDBPyConnection, kind: str, ingested_at
     keys = ", ".join(key_columns(kind))
     names = [*(c.name for c in record_columns(kind)), "attributes", "source", "source_file"]
     existing = {column.name for column in table.columns}
-    org = ", coalesce(org_id_stated, 'default') AS org_id" if "org_id" in existing and "org_id_stated" in existing else ""
+    org = (
+        ", coalesce(org_id_stated, 'default') AS org_id" if "org_id" in existing and "org_id_stated" in existing else ""
+    )
     connection.execute(f"DELETE FROM {table.name} WHERE ({keys}) IN (SELECT {keys} FROM replaced_{kind})")
     connection.execute(
         f"INSERT INTO {table.name} BY NAME SELECT {', '.join(names)}, $ingested_at AS ingested_at{org} FROM {stage}",

@@ -1,7 +1,7 @@
 """Lines into typed rows: one temporary stage table a record kind, checked before anything is merged.
 
 Two ways lead into a stage. Plain canonical lines are typed and checked by DuckDB in bulk; the checks there are stricter
-than the contract, so that what passes is surely right. Every other line (unusual times, unknown shapes, several objects,
+than the contract, so that what passes is surely right. Every other line (unusual times, unknown shapes, many objects,
 broken bytes) and every record of a foreign format goes through `records.normalise`, the authority on what is valid.
 
 Belongs here: reading, typing, rejecting. Does not belong here: what is already in the warehouse (merge.py).
@@ -96,7 +96,8 @@ def create_stages(connection: duckdb.DuckDBPyConnection) -> None:
         columns = ", ".join(f"{column.name} {column.type}" for column in record_columns(kind))
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {stage_table(kind)} ({columns}, {_extra_definition(kind)} attributes JSON, "
-            "input VARCHAR, source VARCHAR, source_file VARCHAR, file_number INTEGER, ordinal BIGINT, line BIGINT, clock_skew BOOLEAN, "
+            "input VARCHAR, source VARCHAR, source_file VARCHAR, file_number INTEGER, ordinal BIGINT, line BIGINT, "
+            "clock_skew BOOLEAN, "
             "leftover VARCHAR)"
         )
 
@@ -214,7 +215,8 @@ def _stage_rest(connection: duckdb.DuckDBPyConnection, kind: str, info: FileInfo
     )
     connection.execute(_bulk_insert(kind, source, info, line="line"))
     connection.execute(
-        f"DELETE FROM rest WHERE line IN (SELECT ordinal FROM {table} WHERE file_number = {info.number} AND leftover IS NULL)"
+        f"DELETE FROM rest WHERE line IN "
+        f"(SELECT ordinal FROM {table} WHERE file_number = {info.number} AND leftover IS NULL)"
     )
     connection.execute(f"DELETE FROM {table} WHERE leftover IS NOT NULL")
 
@@ -449,7 +451,8 @@ def _checks(kind: str, info: FileInfo) -> Iterator[str]:
     latest = to_naive_utc(info.now) + timedelta(days=1)
     yield f"s.record = '{kind}'"
     yield f"NOT regexp_matches(CAST(json AS VARCHAR), '{_TRAILING_COMMA}')"
-    yield f"CASE WHEN strlen(json) > {2 * records.MAX_DEPTH} THEN {_opened('json')} <= {records.MAX_DEPTH} ELSE true END"
+    deepest = records.MAX_DEPTH
+    yield f"CASE WHEN strlen(json) > {2 * deepest} THEN {_opened('json')} <= {deepest} ELSE true END"
     yield f"attributes IS NULL OR NOT regexp_matches(attributes, ':null|{_NOT_A_NUMBER}')"
     yield f"NOT CASE WHEN {_may_lack_quotes(kind)} THEN {_lacks_quotes(kind)} ELSE false END"
     yield f"CASE WHEN whole THEN true ELSE {' AND '.join(f'({check})' for check in _checks_of_part(kind))} END"
