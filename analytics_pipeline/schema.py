@@ -742,7 +742,7 @@ SESSION_ANALYTICS = Table(
         Column("pipeline_id", TEXT, "Pipeline of its first top-level run; NULL where unknown"),
         _GENUS,
         Column("created_at", INSTANT, "When its first top-level run started, UTC"),
-        Column("day", DAY, "Reporting day on which its first top-level run started", required=True),
+        Column("day", DAY, "Reporting day on which its first top-level run started"),
         Column("total_cost", MONEY, "Sum of the known costs of its calls, USD; NULL where none is known"),
         _UNPRICED,
         Column("expected_cost", NUMBER, "Cost to be expected for its pipeline, genus and input size, USD"),

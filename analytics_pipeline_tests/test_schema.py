@@ -226,11 +226,11 @@ def test_dagster_shows_the_same_columns(table: Table) -> None:
 
 
 def test_dagster_shows_sets_ranges_and_keys() -> None:
-    shown = {column.name: column.constraints for column in schema.dagster_metadata(TABLES["support_sessions"]).columns}
-    assert shown["session_id"].unique
+    shown = {column.name: column.constraints for column in schema.dagster_metadata(TABLES["runs"]).columns}
+    assert shown["run_id"].unique
     assert not shown["status"].unique
-    assert list(shown["session_rating"].other) == [">= 1", "<= 5"]
-    assert list(shown["confidence_tier"].other) == ["in (guided, exploring, discovery)"]
+    assert list(shown["input_complexity_score"].other) == [">= 0", "<= 1"]
+    assert list(shown["human_effort_level"].other) == ["in (LOW, MEDIUM, HIGH)"]
 
 
 def test_importing_the_schema_imports_neither_dagster_nor_duckdb() -> None:

@@ -202,14 +202,14 @@ def is_unchanged(file: LogFile, status: os.stat_result, ledger: dict[str, Ledger
 
 
 def differing(sources: Iterable[LogFile], ledger: dict[str, LedgerEntry]) -> list[str]:
-    """Paths of the log files that are not as the ledger knows them, by one look at each."""
+    """Paths of the readable log files that are not as the ledger knows them, by one look at each."""
     found = []
     for file in find(sources).files:
         try:
             status = file.path.stat()
         except OSError:
             continue  # gone since the folder was listed
-        if not is_unchanged(file, status, ledger):
+        if not is_unchanged(file, status, ledger) and os.access(file.path, os.R_OK):
             found.append(str(file.path))
     return found
 
