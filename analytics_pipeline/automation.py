@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -38,13 +38,9 @@ from analytics_pipeline.settings import Settings
 DAYS = ("hourly_summaries", "cluster_baselines", "session_analytics", "tool_profiles")
 NOW = tuple(asset.key.to_user_string() for asset in NOW_ASSETS)
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+TO_COME = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
+ACTIVE = (*TO_COME, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+SOUND = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS)
 PROCESS_TAG = "analytics/process"
 """Run tag: id of the process of the command in which the run is; those that `dagster` launches have none."""
 PAUSE_AFTER_FAILURE = timedelta(seconds=60)
@@ -118,15 +114,16 @@ def build_automation(
     )
     def new_logs(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         fail_abandoned_runs(context.instance)
-        reason = _wait(context, "refresh")
+        reason = _wait(context, "refresh", TO_COME)  # one that has begun may have read before the log grew
         if reason:
             return dg.SkipReason(reason)
         unread = files.differing(log_files(settings), published_ledger(settings))
         if not unread:
             return dg.SkipReason("every log file is read")
         as_found = _fingerprint(unread)
-        if as_found == context.cursor and _succeeded_last(context, "refresh"):
-            return dg.SkipReason(f"{len(unread)} log files cannot be read as they are, such as {unread[0]}")
+        if as_found == context.cursor and (status := _last_status(context, "refresh")) in SOUND:
+            state = "are being" if status == dg.DagsterRunStatus.STARTED else "cannot be"
+            return dg.SkipReason(f"{len(unread)} log files {state} read as they are, such as {unread[0]}")
         context.log.info(f"{len(unread)} log files to read, such as {unread[0]}")
         return dg.SensorResult(run_requests=[request(today_span(datetime.now(UTC), settings))], cursor=as_found)
 
@@ -205,10 +202,12 @@ def _answers(path: str) -> bool:
     return True
 
 
-def _wait(context: dg.SensorEvaluationContext, job: str) -> str | None:
-    """Why not to ask for a run of the job now; None if nothing speaks against it."""
-    active = context.instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ACTIVE), limit=1)
-    if active:
+def _wait(
+    context: dg.SensorEvaluationContext, job: str, statuses: Sequence[dg.DagsterRunStatus] | None = None
+) -> str | None:
+    """Why not to ask for a run of the job now, beside one in these states; None if nothing speaks against it."""
+    wanted = dg.RunsFilter(job_name=job, statuses=[*(statuses or ACTIVE)])
+    if context.instance.get_run_records(wanted, limit=1):
         return f"a run of {job} is under way"
     last = _last_run(context, job)
     if last and last.dagster_run.status == dg.DagsterRunStatus.FAILURE and last.end_time:
@@ -222,9 +221,9 @@ def _last_run(context: dg.SensorEvaluationContext, job: str) -> dg.RunRecord | N
     return next(iter(context.instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None)
 
 
-def _succeeded_last(context: dg.SensorEvaluationContext, job: str) -> bool:
+def _last_status(context: dg.SensorEvaluationContext, job: str) -> dg.DagsterRunStatus | None:
     last = _last_run(context, job)
-    return last is not None and last.dagster_run.status == dg.DagsterRunStatus.SUCCESS
+    return last.dagster_run.status if last else None
 
 
 def _fingerprint(paths: Iterable[str]) -> str:

@@ -8,12 +8,11 @@ makes (assets/).
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from importlib.resources import as_file
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from analytics_pipeline import automation, engine, progress, stale, state
 from analytics_pipeline.assets.common import AS_OF_TAG, MADE_AT, PASSED_DAY_TAG
 from analytics_pipeline.assets.load import PROBLEMS
 from analytics_pipeline.definitions import build_defs
+from analytics_pipeline.event_log import BATCH_SIZE, BATCH_VARIABLE, storage_config
 from analytics_pipeline.load import files
 from analytics_pipeline.partitions import Clock, Span, spans
 from analytics_pipeline.resources import WarehouseResource
@@ -72,12 +72,15 @@ class Outcome:
 
 
 def dagster_home(settings: Settings) -> Path:
-    """The Dagster home under the pipeline's home, with the project's dagster.yaml in it."""
+    """The Dagster home under the pipeline's home: the project's dagster.yaml and where its event log is."""
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
-    with as_file(resources("analytics_pipeline") / "dagster.yaml") as source:
-        if not (home / "dagster.yaml").exists() or source.read_bytes() != (home / "dagster.yaml").read_bytes():
-            shutil.copyfile(source, home / "dagster.yaml")
+    common = (resources("analytics_pipeline") / "dagster.yaml").read_text("utf-8")
+    own = json.dumps(storage_config(home))[1:-1]  # JSON is YAML
+    wanted = f"{common}\n# the event log of this home: analytics_pipeline/event_log.py\n{own}\n"
+    file = home / "dagster.yaml"
+    if not file.exists() or file.read_text("utf-8") != wanted:
+        file.write_text(wanted, encoding="utf-8")
     return home
 
 
@@ -104,6 +107,7 @@ def materialize(
         RunFailedError: A run failed; what was made before it stays.
     """
     told = on_step or (lambda name, number, total: None)
+    os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
     with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
         automation.fail_abandoned_runs(instance)
         runs = _Runs(settings, instance, told)

@@ -123,11 +123,15 @@ def test_what_was_loaded_but_not_published_is_refreshed(world: World) -> None:
     assert isinstance(world.tick("new_logs"), dg.RunRequest)
 
 
-def test_no_second_refresh_beside_one_under_way(world: World) -> None:
+def test_one_refresh_at_a_time_and_one_more_where_a_log_grew_since(world: World) -> None:
     write_lines(world.log, *run_records("a", ago()))
-    run = world.keep_run("refresh", dg.DagsterRunStatus.STARTED)
+    waits = world.keep_run("refresh", dg.DagsterRunStatus.STARTING)
     assert world.tick("new_logs") == "a run of refresh is under way"
-    world.instance.report_run_canceled(run)
+    world.instance.report_run_canceled(waits)
+    assert isinstance(world.tick("new_logs"), dg.RunRequest)
+    world.keep_run("refresh", dg.DagsterRunStatus.STARTED)
+    assert "are being read" in str(world.tick("new_logs"))
+    write_lines(world.log, *run_records("b", ago()))
     assert isinstance(world.tick("new_logs"), dg.RunRequest)
 
 

@@ -67,6 +67,7 @@ def serve() -> None:
 
 def up(ui_port: int | None) -> None:
     """Everything until SIGINT, SIGTERM or SIGHUP; without a port there is no UI."""
+    from analytics_pipeline.event_log import BATCH_SIZE, BATCH_VARIABLE
     from analytics_pipeline.settings import config_file, load_settings
 
     settings = load_settings()
@@ -75,6 +76,7 @@ def up(ui_port: int | None) -> None:
         "ANALYTICS_HOME": str(settings.home),
         "DAGSTER_HOME": str(settings.dagster_home),
         "PYTHONUNBUFFERED": "1",
+        BATCH_VARIABLE: BATCH_SIZE,
     }
     if config:
         environment["ANALYTICS_CONFIG"] = str(config)
