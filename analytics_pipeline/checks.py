@@ -147,12 +147,8 @@ def _where(table: schema.Table, made: Sequence[Span] | None) -> str:
 
 
 def _column_faults(connection: duckdb.DuckDBPyConnection, table: schema.Table) -> Iterator[str]:
-    rows = connection.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? AND schema_name = 'main' "
-        "AND database_name = current_database()",
-        [table.name],
-    ).fetchall()
-    found = {name: _squeezed(kind) for name, kind in rows}
+    described = connection.execute(f"DESCRIBE {table.name}").fetchall()
+    found = {name: _squeezed(kind) for name, kind, *_ in described}
     for column in table.columns:
         if found.get(column.name) != _squeezed(column.type):
             yield f"{table.name}.{column.name} is {found.get(column.name, 'missing')}, not {column.type}"

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,6 +155,7 @@ class Warehouse:
             if not _is_created(connection):
                 schema.create_all(connection)
                 state.create_all(connection)
+                state.keep_fact(connection, "schema", _schema_stamp())
                 connection.execute("CHECKPOINT warehouse")
         except BaseException:
             connection.close()
@@ -201,14 +204,18 @@ def _row_counts_of(path: Path) -> dict[str, int]:
 
 
 def _is_created(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether this file already has every table and column that the schema names, and every table of the state."""
-    found = set(
-        connection.execute(
-            "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'warehouse'"
-        ).fetchall()
-    )
-    columns = {(table.name, column) for table in schema.TABLES.values() for column in schema.columns(table.name)}
-    return columns <= found and set(state.table_names()) <= {table for table, _ in found}
+    """Whether this file's tables were created as the schema of this version says."""
+    has_facts = connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = 'warehouse' AND table_name = 'facts'"
+    ).fetchone()
+    return has_facts is not None and state.fact(connection, "schema") == _schema_stamp()
+
+
+@cache
+def _schema_stamp() -> str:
+    """Tells one version of the schema from the next."""
+    statements = [statement for table in schema.TABLES.values() for statement in schema.ddl(table)]
+    return hashlib.sha256("\n".join([*statements, *state.table_names()]).encode()).hexdigest()[:16]
 
 
 def _quoted(path: Path) -> str:
