@@ -108,7 +108,7 @@ def build_automation(
 
     @dg.sensor(
         job=refresh_job,
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=1,  # the daemon looks every 5 s; with 5 here it would miss every other round
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for a refresh when a log file differs from what was read and published.",
     )

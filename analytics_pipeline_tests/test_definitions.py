@@ -45,7 +45,7 @@ DEPENDENCIES = {
 NOW = set(DEPENDENCIES) - DAYS - {"run_logs"}
 JOBS = {"load": {"run_logs"}, "refresh": set(DEPENDENCIES), "catch_up": DAYS | NOW, "days": DAYS, "speak": NOW}
 SENSORS = {
-    "new_logs": ("refresh", 5),
+    "new_logs": ("refresh", 1),
     "waiting_days": ("catch_up", 30),
     "days_by_hand": ("speak", 10),
     "failed_runs": (None, None),

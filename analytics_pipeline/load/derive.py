@@ -30,6 +30,7 @@ def write_log_tier(
 ) -> None:
     """Write the staged records of these kinds and all that follows from them; keep what was touched."""
     simple = [kind for kind in kinds if kind not in ("run", "call")]
+    connection.execute("SET preserve_insertion_order = false")  # keeping the order of the stage costs CPU for nothing
     _collect_affected_runs(connection)
     _build_run_rows(connection)
     _resolve_sessions(connection)
@@ -41,6 +42,7 @@ def write_log_tier(
     for kind in simple:
         _insert_simple(connection, kind, ingested_at)
     _touch_after(connection, settings.timezone)
+    connection.execute("SET preserve_insertion_order = true")
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------
