@@ -189,6 +189,18 @@ def storage_usage(
     return make_now(context, warehouse, settings, make, show=show)
 
 
+_SPOKEN = [
+    daily_series,
+    agent_status,
+    trends,
+    cost_forecasts,
+    insights,
+    optimization,
+    knowledge_gaps,
+    storage_usage,
+]
+
+
 @dg.asset(
     name="published",
     group_name="publish",
@@ -201,14 +213,7 @@ def storage_usage(
         "cluster_baselines",
         "session_analytics",
         "tool_profiles",
-        daily_series,
-        agent_status,
-        trends,
-        cost_forecasts,
-        insights,
-        optimization,
-        knowledge_gaps,
-        storage_usage,
+        *_SPOKEN,
     ],
     check_specs=[
         dg.AssetCheckSpec(
@@ -246,15 +251,5 @@ def published(
     )
 
 
-NOW_ASSETS = [
-    daily_series,
-    agent_status,
-    trends,
-    cost_forecasts,
-    insights,
-    optimization,
-    knowledge_gaps,
-    storage_usage,
-    published,
-]
+NOW_ASSETS = [*_SPOKEN, published]
 """Every unpartitioned asset below the log tier."""
