@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,18 +30,34 @@ _LATEST_NOW, _RESOLUTIONS = "insights_latest_now", "insights_resolved_at"
 
 
 def find(
-    connection: duckdb.DuckDBPyConnection, clock: Clock, days: int, settings: Settings, org_id: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    clock: Clock,
+    periods: Sequence[int],
+    settings: Settings,
+    org_id: str | None = None,
 ) -> list[rules.Insight]:
-    """The findings of the window of so many days, of one org or of all; but for temporary tables it writes nothing.
+    """The findings of the windows of so many days, of one org or of all; but for temporary tables it writes nothing.
 
-    Known is what started before now, although the window ends with the hour.
+    Known is what started before now, although the windows end with the hour.
 
     Returns:
         The columns of `insights` but for those of the life cycle; `data`, `recommendations` and `explanation` as
-        Python values.
+        Python values. An hour that strayed is there once, whatever windows hold it.
     """
-    window = rules.Window(days, *clock.window(days))
-    parameters: engine.Parameters = {
+    tests = changes.compare(connection, clock, periods, org_id=org_id, models=False)
+    windows = [rules.Window(days, *clock.window(days)) for days in periods]
+    found = [
+        insight
+        for window in windows
+        for insight in _of_window(connection, clock, window, tests[window.days], settings, org_id)
+    ]
+    longest = _parameters(clock, max(windows, key=lambda window: window.days), org_id)
+    strayed = anomalies.incidents(_rows(connection, "incidents", longest))
+    return found + _incidents_explained(connection, clock, strayed)
+
+
+def _parameters(clock: Clock, window: rules.Window, org_id: str | None) -> engine.Parameters:
+    return {
         "previous_starts_at": window.previous_start,
         "starts_at": window.start,
         "ends_at": min(window.end, clock.naive),
@@ -50,11 +66,22 @@ def find(
         "first_day": clock.today.replace(day=1),
         "org": org_id,
     }
+
+
+def _of_window(
+    connection: duckdb.DuckDBPyConnection,
+    clock: Clock,
+    window: rules.Window,
+    tests: Mapping[changes.Key, changes.Comparison],
+    settings: Settings,
+    org_id: str | None,
+) -> list[rules.Insight]:
+    parameters = _parameters(clock, window, org_id)
     scopes = rules.scopes(
         _rows(connection, "periods", parameters),
         _rows(connection, "errors", parameters),
         _rows(connection, "first_runs", parameters),
-        changes.compare(connection, clock, days, org_id=org_id, models=False),
+        tests,
     )
     models = _rows(connection, "models", parameters)
     return [
@@ -65,7 +92,6 @@ def find(
         *standing.concentration(models, window),
         *optimization.model_recommendations(_rows(connection, "downgrades", parameters), window),
         *standing.habits(_rows(connection, "hours", parameters), models, window),
-        *_incidents_explained(connection, clock, anomalies.incidents(_rows(connection, "incidents", parameters))),
         *anomalies.sessions(_rows(connection, "sessions", parameters), window),
         *anomalies.tails(_rows(connection, "durations", parameters), window),
     ]
@@ -155,7 +181,7 @@ def make_insights(connection: duckdb.DuckDBPyConnection, clock: Clock, settings:
     Returns:
         How many were `found` now, and how many rows the table holds by status (`open`, `acknowledged`, `resolved`).
     """
-    found = [insight for days in PERIODS for insight in find(connection, clock, days, settings)]
+    found = find(connection, clock, PERIODS, settings)
     latest = _instant(state.fact(connection, _LATEST_NOW))
     stored = _stored(connection)
     rows = lifecycle.merge(stored, found, _rows(connection, "decisions", {}), clock, latest)

@@ -256,7 +256,7 @@ class Queries:
     ) -> list[Answer]:
         """The findings of exactly this window, with what became of them so far where they are kept."""
         history = {row["insight_id"]: dict(row) for row in _rows(cursor, "serve_insight_history", {"org": org_id})}
-        found = insights.find(cursor, clock, days, self.settings, org_id)
+        found = insights.find(cursor, clock, [days], self.settings, org_id)
         return sorted((_finding(row, history, include_recommendations) for row in found), key=_gravity)
 
 

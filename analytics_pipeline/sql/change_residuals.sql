@@ -2,13 +2,15 @@
 -- pipeline, structure and size: sums, so that any scope's daily mean can be made. Expected is the pooled median of
 -- pipeline, then size category, then structure, after the effect of the input's size (statistics.md §1, its steps 1, 2).
 -- Grain: org_id, model, project, pipeline_id, metric, block.
--- Inputs: change_items. Parameters: $days (length of a period: blocks from there on are the earlier one).
+-- Inputs: change_items. Parameters: $days (length of a period: the blocks of the next $days are the earlier one).
 -- Sums are of decimals, so that the order of the rows cannot change the last digit.
 -- engine: portable
 WITH measured AS (
-    SELECT *, 'duration' AS metric, log_duration AS x FROM change_items WHERE log_duration IS NOT NULL
+    SELECT *, 'duration' AS metric, log_duration AS x FROM change_items
+    WHERE log_duration IS NOT NULL AND block < 2 * $days
     UNION ALL
-    SELECT *, 'cost_per_run' AS metric, log_cost AS x FROM change_items WHERE log_cost IS NOT NULL
+    SELECT *, 'cost_per_run' AS metric, log_cost AS x FROM change_items
+    WHERE log_cost IS NOT NULL AND block < 2 * $days
 ),
 
 moments AS (

@@ -1,8 +1,8 @@
--- The runs of a period and of the one before, as what their cost and duration are judged by.
+-- The runs of the last days, as what their cost and duration are judged by; block 0 holds the last 24 hours.
 -- Grain: one row a run.
 -- Inputs: runs.
--- Parameters: $ends_at, $previous_from, $known_until (UTC instants; the runs start in [previous_from, known_until)),
---   $org (NULL: every org).
+-- Parameters: $ends_at, $items_from, $known_until (UTC instants; the runs start in [items_from, known_until)), $org (NULL:
+--   every org).
 -- engine: portable
 SELECT
     r.org_id,
@@ -18,5 +18,5 @@ SELECT
         AS block
 FROM runs AS r
 WHERE
-    r.started_at >= $previous_from AND r.started_at < $known_until
+    r.started_at >= $items_from AND r.started_at < $known_until
     AND (CAST($org AS VARCHAR) IS NULL OR r.org_id = $org)

@@ -1,17 +1,26 @@
--- Sums over the runs of each 24 hours back from an instant: block 0 holds the last 24 hours, and the last block all that
--- is older.
+-- Sums over the runs of each 24 hours back from an instant: block 0 holds the last 24 hours, and the last block tells how
+-- many are older.
 -- Grain: org_id, project, pipeline_id, block.
 -- Inputs: runs, qa_results.
 -- Parameters: $ends_at (UTC instant), $known_until (UTC instant, excluded), $blocks (blocks of 24 hours before the one of
---   all that is older), $starts_at (where block $blocks ends; QA counts only from there on), $org (NULL: every org).
+--   all that is older), $starts_at (where block $blocks ends), $org (NULL: every org).
 -- engine: portable
 WITH placed AS (
     SELECT
-        r.*,
+        r.run_id,
+        r.org_id,
+        r.project,
+        r.pipeline_id,
+        r.status,
+        r.cost_usd,
+        r.total_tokens,
+        r.qa_status,
         CAST(floor((unix_micros(CAST($ends_at AS TIMESTAMP)) - unix_micros(r.started_at) - 1) / 86400000000) AS BIGINT)
-            AS days_back
+            AS block
     FROM runs AS r
-    WHERE r.started_at < $known_until AND (CAST($org AS VARCHAR) IS NULL OR r.org_id = $org)
+    WHERE
+        r.started_at >= $starts_at AND r.started_at < $known_until
+        AND (CAST($org AS VARCHAR) IS NULL OR r.org_id = $org)
 ),
 
 checks AS (
@@ -21,7 +30,6 @@ checks AS (
             AS worst
     FROM qa_results AS q
     INNER JOIN placed AS p ON p.run_id = q.run_id
-    WHERE p.started_at >= $starts_at
     GROUP BY q.run_id
 )
 
@@ -29,7 +37,7 @@ SELECT
     p.org_id,
     p.project,
     p.pipeline_id,
-    CASE WHEN p.days_back < $blocks THEN p.days_back ELSE $blocks END AS block,
+    p.block,
     count(*) AS runs,
     count(CASE WHEN p.status = 'succeeded' THEN 1 END) AS succeeded,
     count(CASE WHEN p.status = 'failed' THEN 1 END) AS failed,
@@ -41,5 +49,21 @@ SELECT
     ) AS qa_checked
 FROM placed AS p
 LEFT JOIN checks AS c ON c.run_id = p.run_id
-GROUP BY p.org_id, p.project, p.pipeline_id, CASE WHEN p.days_back < $blocks THEN p.days_back ELSE $blocks END
-ORDER BY p.org_id NULLS FIRST, p.project NULLS FIRST, p.pipeline_id NULLS FIRST, block NULLS FIRST
+GROUP BY p.org_id, p.project, p.pipeline_id, p.block
+UNION ALL
+SELECT
+    r.org_id,
+    r.project,
+    r.pipeline_id,
+    $blocks AS block,
+    count(*) AS runs,
+    0 AS succeeded,
+    0 AS failed,
+    0 AS cost,
+    0 AS tokens,
+    0 AS qa_passed,
+    0 AS qa_checked
+FROM runs AS r
+WHERE r.started_at < $starts_at AND (CAST($org AS VARCHAR) IS NULL OR r.org_id = $org)
+GROUP BY r.org_id, r.project, r.pipeline_id
+ORDER BY org_id NULLS FIRST, project NULLS FIRST, pipeline_id NULLS FIRST, block NULLS FIRST

@@ -61,41 +61,57 @@ class Comparison:
 
 
 def compare(
-    connection: duckdb.DuckDBPyConnection, clock: Clock, days: int, *, org_id: str | None = None, models: bool = True
-) -> dict[Key, Comparison]:
-    """The test of every metric of every scope that can be tested: the window of so many days against the one before.
+    connection: duckdb.DuckDBPyConnection,
+    clock: Clock,
+    periods: Iterable[int],
+    *,
+    org_id: str | None = None,
+    models: bool = True,
+) -> dict[int, dict[Key, Comparison]]:
+    """By period, the test of every metric of every scope that can be tested: its window against the one before.
 
     Args:
         connection: Where `runs`, `calls` and `qa_results` are; temporary tables are made.
         clock: Now; what started later is not known.
-        days: Length of the window; below 7 nothing is tested.
+        periods: Lengths of the windows in days; one below 7 has no tests. All are read at once.
         org_id: The org, or every one.
         models: Whether scopes of kind `model` are wanted.
     """
-    blocks = change.blocks_of(days)
-    if blocks is None:
-        return {}
-    window_start, ends_at = clock.window(days)
-    history = max(blocks.days, 2 * days)
+    found: dict[int, dict[Key, Comparison]] = {days: {} for days in periods}
+    cuts = {days: blocks for days in found if (blocks := change.blocks_of(days)) is not None}
+    if not cuts:
+        return found
+    oldest = 2 * max(cuts)
+    history = max(oldest, *(blocks.days for blocks in cuts.values()))
+    _, ends_at = clock.window(1)
     parameters: engine.Parameters = {
         "ends_at": ends_at,
         "known_until": min(ends_at, clock.naive),
         "starts_at": ends_at - timedelta(days=history),
-        "previous_from": window_start - timedelta(days=days),
+        "oldest": oldest,
+        "items_from": ends_at - timedelta(days=oldest),
         "blocks": history,
-        "days": days,
         "org": org_id,
     }
     kinds = ("run", "model") if models else ("run",)
-    found: dict[Key, Comparison] = {}
     for kind in kinds:
+        if kind == "model":
+            engine.make(connection, "change_calls", "change_calls", **parameters)
         sums = _by_scope(_rows(connection, f"change_{kind}s", parameters), history)
-        found |= _total_tests(sums, blocks)
-        found |= _rate_tests(sums, days)
         engine.make(connection, "change_items", f"change_{kind}_items", **parameters)
-        residuals = _by_scope(_rows(connection, "change_residuals", parameters), 2 * days)
-        found |= _average_tests(residuals, days, ends_at, clock)
+        for days, blocks in cuts.items():
+            residuals = _by_scope(_rows(connection, "change_residuals", {"days": days}), 2 * days)
+            found[days] |= _total_tests(_within(sums, max(blocks.days, 2 * days)), blocks)
+            found[days] |= _rate_tests(sums, days)
+            found[days] |= _average_tests(residuals, days, ends_at, clock)
     return found
+
+
+def _within(sums: Days, history: int) -> Days:
+    """The same sums by day with a shorter history: first of all what is older."""
+    import numpy as np
+
+    return {key: np.append(days[:-history].sum(), days[-history:]) for key, days in sums.items()}
 
 
 def q_values(p_values: Mapping[Any, float | None]) -> dict[Any, float | None]:

@@ -5,6 +5,7 @@ A day that has passed keeps what was said then.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def make_trends(connection: duckdb.DuckDBPyConnection, clock: Clock, *, signific
         Rows written per table.
     """
     written = 0
+    found = changes.compare(connection, clock, TREND_PERIODS)
     for period in TREND_PERIODS:
         current_from, ends_at = clock.window(period)
         bounds = {
@@ -47,7 +49,7 @@ def make_trends(connection: duckdb.DuckDBPyConnection, clock: Clock, *, signific
         )
         engine.make(connection, "trend_runs", "trend_runs", **bounds)
         engine.make(connection, "trend_models", "trend_models", **bounds)
-        engine.make(connection, "trend_tests", "trend_tests", rows=_trend_tests(connection, clock, period))
+        engine.make(connection, "trend_tests", "trend_tests", rows=_trend_tests(found[period]))
         written += engine.replace(
             connection,
             "trends",
@@ -60,9 +62,8 @@ def make_trends(connection: duckdb.DuckDBPyConnection, clock: Clock, *, signific
     return {"trends": written}
 
 
-def _trend_tests(connection: duckdb.DuckDBPyConnection, clock: Clock, period: int) -> list[dict[str, Any]]:
+def _trend_tests(found: Mapping[changes.Key, changes.Comparison]) -> list[dict[str, Any]]:
     """The tests of a period; an org's are one report, and none of another org's concern."""
-    found = changes.compare(connection, clock, period)
     q_values: dict[changes.Key, float | None] = {}
     for org_id in sorted({key[0] for key in found}):
         q_values |= changes.q_values({key: test.p_value for key, test in found.items() if key[0] == org_id})

@@ -146,8 +146,8 @@ def test_orgs_do_not_mix(connection: duckdb.DuckDBPyConnection) -> None:
     make(connection)
     assert {key[0] for key in rows(connection)} == {"one"}
     clock = Clock(NOW, ZoneInfo("UTC"))
-    assert insights.find(connection, clock, 7, Settings(), "two") == []
-    assert {finding["org_id"] for finding in insights.find(connection, clock, 14, Settings(), "one")} == {"one"}
+    assert insights.find(connection, clock, [7], Settings(), "two") == []
+    assert {finding["org_id"] for finding in insights.find(connection, clock, [14], Settings(), "one")} == {"one"}
 
 
 def test_no_runs_no_findings(connection: duckdb.DuckDBPyConnection) -> None:

@@ -97,13 +97,13 @@ def test_two_weeks_are_tested_by_weekday(tables: Tables) -> None:
 @pytest.mark.parametrize("days", [1, 6])
 def test_less_than_a_week_is_not_tested(tables: Tables, days: int) -> None:
     fill(tables, factor=2.0)
-    assert changes.compare(tables.connection, NOW, days) == {}
+    assert changes.compare(tables.connection, NOW, [days])[days] == {}
 
 
 def test_one_pipeline_on_one_day_and_nothing_at_all(tables: Tables) -> None:
-    assert changes.compare(tables.connection, NOW, 7) == {}
+    assert changes.compare(tables.connection, NOW, [7])[7] == {}
     tables.run("2026-03-31T10:00", pipeline_id="a", cost_usd=Decimal(1), duration_ms=5.0, input_chars=0)
-    found = changes.compare(tables.connection, NOW, 7)
+    found = changes.compare(tables.connection, NOW, [7])[7]
     assert {key[3] for key in found} <= {"cost", "tokens", "runs"}
 
 
@@ -113,7 +113,7 @@ def test_zero_missing_and_unpriced_amounts_are_no_averages(tables: Tables) -> No
         tables.run(started, pipeline_id="a", cost_usd=Decimal(0), duration_ms=0.0)
         tables.run(started, pipeline_id="a", duration_ms=None)
         tables.run(started, pipeline_id="a", cost_usd=Decimal(1), unpriced_calls=1)
-    found = changes.compare(tables.connection, NOW, 7)
+    found = changes.compare(tables.connection, NOW, [7])[7]
     assert not {key[3] for key in found} & {"duration", "cost_per_run"}
 
 
@@ -130,16 +130,16 @@ def test_nothing_is_known_of_what_comes_later(tables: Tables) -> None:
 
 def test_the_order_of_rows_does_not_matter(tables: Tables) -> None:
     fill(tables, factor=1.3, slowness=1.2)
-    found = changes.compare(tables.connection, NOW, 7)
+    found = changes.compare(tables.connection, NOW, [7])[7]
     for table in ("runs", "calls"):
         tables.connection.execute(f"CREATE TEMP TABLE turned AS FROM {table} ORDER BY random()")
         tables.connection.execute(f"DELETE FROM {table}; INSERT INTO {table} FROM turned; DROP TABLE turned")
-    assert changes.compare(tables.connection, NOW, 7) == found
+    assert changes.compare(tables.connection, NOW, [7])[7] == found
 
 
 def test_an_average_says_when_it_began_to_shift(tables: Tables) -> None:
     fill(tables, slowness=2.0)
-    found = changes.compare(tables.connection, NOW, 7)["default", "pipeline", "a", "duration"]
+    found = changes.compare(tables.connection, NOW, [7])[7]["default", "pipeline", "a", "duration"]
     assert found.adjusted == pytest.approx(1.0, abs=0.15)
     assert found.since is not None and date(2026, 3, 23) <= found.since <= date(2026, 3, 25)
 
@@ -156,7 +156,7 @@ def test_orgs_are_reports_of_their_own(tables: Tables) -> None:
         for row in tables.rows("FROM trends WHERE scope = 'a' AND period_days = 7 AND org_id = 'default'")
     }
     assert after == alone
-    assert {key[0] for key in changes.compare(tables.connection, NOW, 7, org_id="other")} == {"other"}
+    assert {key[0] for key in changes.compare(tables.connection, NOW, [7], org_id="other")[7]} == {"other"}
 
 
 def test_q_values_leave_out_what_was_not_tested() -> None:

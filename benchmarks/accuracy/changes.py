@@ -162,7 +162,7 @@ def _tests(frame: pd.DataFrame) -> dict[changes.Key, changes.Comparison]:
             "INSERT INTO runs BY NAME SELECT 'r' || row_number() OVER () AS run_id, 'default' AS org_id, "
             "0 AS unpriced_calls, * EXCLUDE (week) FROM drawn"
         )
-        return changes.compare(connection, Clock(_END, ZoneInfo("UTC")), 7, models=False)
+        return changes.compare(connection, Clock(_END, ZoneInfo("UTC")), [7], models=False)[7]
 
 
 def _failure_level() -> Figure:
