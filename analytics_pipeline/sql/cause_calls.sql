@@ -31,10 +31,8 @@ FROM (
         CASE WHEN c.started_at >= $current_from THEN 1 ELSE 0 END AS is_current
     FROM calls AS c
     WHERE
-        (
-            (c.started_at >= $previous_from AND c.started_at < $previous_until)
-            OR (c.started_at >= $current_from AND c.started_at < $current_until)
-        )
+        c.started_at >= $previous_from AND c.started_at < $current_until
+        AND (c.started_at < $previous_until OR c.started_at >= $current_from)
         AND (c.kind <> 'stage' OR ($metric = 'cost' AND c.cost_usd IS NOT NULL))
         AND (CAST($org AS VARCHAR) IS NULL OR c.org_id = $org)
 ) AS placed

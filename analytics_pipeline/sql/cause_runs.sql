@@ -19,9 +19,7 @@ SELECT
 FROM runs AS r
 WHERE
     r.status = 'failed'
-    AND (
-        (r.started_at >= $previous_from AND r.started_at < $previous_until)
-        OR (r.started_at >= $current_from AND r.started_at < $current_until)
-    )
+    AND r.started_at >= $previous_from AND r.started_at < $current_until
+    AND (r.started_at < $previous_until OR r.started_at >= $current_from)
     AND (CAST($org AS VARCHAR) IS NULL OR r.org_id = $org)
 GROUP BY r.org_id, r.project, r.pipeline_id, r.agent_id, r.error_type

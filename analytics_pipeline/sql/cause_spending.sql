@@ -11,10 +11,8 @@ SELECT
     CAST(coalesce(sum(c.cost_usd), 0) AS DOUBLE) AS cost
 FROM calls AS c
 WHERE
-    (
-        (c.started_at >= $previous_from AND c.started_at < $previous_until)
-        OR (c.started_at >= $current_from AND c.started_at < $current_until)
-    )
+    c.started_at >= $previous_from AND c.started_at < $current_until
+    AND (c.started_at < $previous_until OR c.started_at >= $current_from)
     AND (c.kind <> 'stage' OR c.cost_usd IS NOT NULL)
     AND c.org_id = $org
     AND (CAST($project AS VARCHAR) IS NULL OR c.project = $project)

@@ -1,21 +1,24 @@
 -- What became of the runs that show each pattern, by where they first show it and how many steps they have; and of all
--- runs (first_name NULL, place 0), by how many steps they have. Patterns of fewer than $least runs are left out.
--- Grain: org_id, pipeline_id, kind, first_name, second_name, third_name, fourth_name, place, steps.
--- Inputs: pattern_runs, pattern_steps, pattern_first, pattern_excluded (run_id, kind: left out). Parameters: $least.
+-- runs (first_no 0, place 0), by how many steps they have. Patterns of fewer than $least runs are left out.
+-- Grain: org_id, pipeline_id, kind, first_no, second_no, third_no, fourth_no, place, steps.
+-- Inputs: pattern_runs, pattern_names, pattern_steps, pattern_first, pattern_excluded (run_no, kind: left out).
+-- Parameters: $least.
 -- Columns: runs; finished, failed, expected_failed (a sum of millionths); costs, cost_usd; excesses, excess_cost and
 --   excess_squares (of the logarithm, ten-thousandths).
 -- engine: duckdb
 WITH lengths AS (
-    SELECT s.run_id, s.kind, max(s.place) AS steps
+    SELECT s.run_no, s.kind, max(s.place) AS steps
     FROM pattern_steps AS s
-    ANTI JOIN pattern_excluded AS e ON e.run_id = s.run_id AND e.kind = s.kind
-    GROUP BY s.run_id, s.kind
+    ANTI JOIN pattern_excluded AS e ON e.run_no = s.run_no AND e.kind = s.kind
+    GROUP BY s.run_no, s.kind
 ),
 
 shown AS (
-    SELECT run_id, kind, first_name, second_name, third_name, fourth_name, place FROM pattern_first
-    UNION ALL
-    SELECT run_id, kind, NULL, NULL, NULL, NULL, 0 FROM lengths
+    SELECT f.*, n.kind
+    FROM pattern_first AS f
+    INNER JOIN pattern_names AS n ON n.step_no = f.first_no
+    UNION ALL BY NAME
+    SELECT run_no, kind, 0 AS first_no, 0 AS second_no, 0 AS third_no, 0 AS fourth_no, 0 AS place FROM lengths
 ),
 
 counted AS (
@@ -23,10 +26,10 @@ counted AS (
         r.org_id,
         r.pipeline_id,
         s.kind,
-        s.first_name,
-        s.second_name,
-        s.third_name,
-        s.fourth_name,
+        s.first_no,
+        s.second_no,
+        s.third_no,
+        s.fourth_no,
         s.place,
         l.steps,
         count(*) AS runs,
@@ -39,13 +42,13 @@ counted AS (
         CAST(coalesce(sum(r.excess_cost), 0) AS BIGINT) AS excess_cost,
         CAST(coalesce(sum(r.excess_cost * r.excess_cost), 0) AS BIGINT) AS excess_squares
     FROM shown AS s
-    INNER JOIN lengths AS l ON l.run_id = s.run_id AND l.kind = s.kind
-    INNER JOIN pattern_runs AS r ON r.run_id = s.run_id
+    INNER JOIN lengths AS l ON l.run_no = s.run_no AND l.kind = s.kind
+    INNER JOIN pattern_runs AS r ON r.run_no = s.run_no
     GROUP BY ALL
 )
 
 SELECT * REPLACE (CAST(cost_usd AS DOUBLE) AS cost_usd)
 FROM counted
-QUALIFY sum(runs) OVER (PARTITION BY org_id, pipeline_id, kind, first_name, second_name, third_name, fourth_name)
-    >= $least OR first_name IS NULL
+QUALIFY sum(runs) OVER (PARTITION BY org_id, pipeline_id, kind, first_no, second_no, third_no, fourth_no)
+    >= $least OR first_no = 0
 ORDER BY ALL

@@ -1,6 +1,6 @@
 -- The runs that show one of the patterns that are told already.
--- Grain: run_id, kind.
--- Inputs: pattern_first, pattern_runs. Parameters: $rows (list of the columns of `told` below).
+-- Grain: run_no, kind.
+-- Inputs: pattern_first, pattern_runs, pattern_names. Parameters: $rows (list of the columns of `told` below).
 -- engine: duckdb
 WITH told AS (
     SELECT unnest(
@@ -8,21 +8,20 @@ WITH told AS (
             $rows AS STRUCT(
                 org_id VARCHAR,
                 pipeline_id VARCHAR,
-                kind VARCHAR,
-                first_name VARCHAR,
-                second_name VARCHAR,
-                third_name VARCHAR,
-                fourth_name VARCHAR
+                first_no BIGINT,
+                second_no BIGINT,
+                third_no BIGINT,
+                fourth_no BIGINT
             )[]
         ),
         recursive := true
     )
 )
 
-SELECT DISTINCT f.run_id, f.kind
+SELECT DISTINCT f.run_no, n.kind
 FROM pattern_first AS f
-INNER JOIN pattern_runs AS r ON r.run_id = f.run_id
+INNER JOIN pattern_names AS n ON n.step_no = f.first_no
+INNER JOIN pattern_runs AS r ON r.run_no = f.run_no
 INNER JOIN told AS t
-    ON t.org_id = r.org_id AND t.pipeline_id IS NOT DISTINCT FROM r.pipeline_id AND t.kind = f.kind
-    AND t.first_name = f.first_name AND t.second_name = f.second_name
-    AND t.third_name IS NOT DISTINCT FROM f.third_name AND t.fourth_name IS NOT DISTINCT FROM f.fourth_name
+    ON t.org_id = r.org_id AND t.pipeline_id IS NOT DISTINCT FROM r.pipeline_id
+    AND t.first_no = f.first_no AND t.second_no = f.second_no AND t.third_no = f.third_no AND t.fourth_no = f.fourth_no

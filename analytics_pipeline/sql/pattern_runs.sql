@@ -1,7 +1,7 @@
 -- The runs in which patterns are looked for, each with what is expected of a run of its pipeline, input category and
 -- genus (whose mean is shrunk as if 5 runs said what those of the category do): whether it fails (millionths) and the
 -- logarithm of its cost (ten-thousandths), whole numbers, so that the order of the rows cannot change a sum.
--- Grain: run_id.
+-- Grain: run_no (one per run_id).
 -- Inputs: runs. Parameters: $starts_at, $ends_at (half-open, of the start).
 -- engine: portable
 WITH outcomes AS (
@@ -60,6 +60,7 @@ expected AS (
 )
 
 SELECT
+    row_number() OVER (ORDER BY o.run_id ASC NULLS FIRST) AS run_no,
     o.run_id,
     o.org_id,
     o.pipeline_id,

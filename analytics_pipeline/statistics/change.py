@@ -126,11 +126,13 @@ def _over_weekdays(blocks: Floats) -> Floats:
 def _of_counts(is_used: NDArray[np.bool_]) -> Floats:
     """Fisher's exact test: are more of the last block's days in use than of those before?"""
     import numpy as np
-    from scipy.stats import hypergeom
+    from scipy.special import comb
 
     now, before = is_used[:, -1].sum(axis=1), is_used[:, :-1].sum(axis=(1, 2))
     days_now, days = is_used.shape[2], is_used.shape[1] * is_used.shape[2]
-    up, down = hypergeom.sf(now - 1, days, now + before, days_now), hypergeom.cdf(now, days, now + before, days_now)
+    used, k = (now + before)[:, None], np.arange(days_now + 1)
+    probability = comb(used, k) * comb(days - used, days_now - k) / comb(days, days_now)
+    up, down = (np.where(tail, probability, 0.0).sum(axis=1) for tail in (k >= now[:, None], k <= now[:, None]))
     p = np.where(now > 0, up, 1 - down)
     return np.asarray(np.where(now + before > 0, p, np.nan))
 

@@ -30,11 +30,10 @@ def poisson_z(count: ArrayLike, expected: ArrayLike) -> Floats:
         Scores up to 38, shape (n,); 0 where nothing was expected and nothing came.
     """
     import numpy as np
-    from scipy.special import ndtri
-    from scipy.stats import poisson
+    from scipy.special import gammaln, ndtri, pdtrc, xlogy
 
     k, mean = np.asarray(count, dtype=float), np.asarray(expected, dtype=float)
-    p = poisson.sf(k, mean) + 0.5 * poisson.pmf(k, mean)
+    p = pdtrc(k, mean) + 0.5 * np.exp(xlogy(k, mean) - mean - gammaln(k + 1))
     z: Floats = -ndtri(np.clip(p, _LEAST_P, 1 - 1e-16))
     return z
 

@@ -6,7 +6,7 @@ Belongs here: the counts of each pattern as arrays, and which patterns are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,8 @@ BETWEEN = " > "
 
 Row = dict[str, Any]
 _Family = tuple[str, str | None, str]
-_Key = tuple[_Family, tuple[str, ...]]
-_STEPS = ("first_name", "second_name", "third_name", "fourth_name")
+_Key = tuple[_Family, tuple[int, ...]]
+_STEPS = ("first_no", "second_no", "third_no", "fourth_no")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class _Pattern:
     org_id: str
     pipeline_id: str | None
     kind: str
+    numbers: tuple[int, ...]
     steps: tuple[str, ...]
     runs: int
     failure_rate: float | None
@@ -59,14 +60,12 @@ class _Pattern:
     @property
     def key(self) -> _Key:
         """What tells it from all others."""
-        return self.family, self.steps
+        return self.family, self.numbers
 
     @property
-    def names(self) -> Row:
+    def place(self) -> Row:
         """Where it is found in `pattern_first`."""
-        names = (*self.steps, None, None)[: len(_STEPS)]
-        scope = {"org_id": self.org_id, "pipeline_id": self.pipeline_id, "kind": self.kind}
-        return scope | dict(zip(_STEPS, names, strict=True))
+        return {"org_id": self.org_id, "pipeline_id": self.pipeline_id} | dict(zip(_STEPS, self.numbers, strict=True))
 
     @property
     def row(self) -> Row:
@@ -89,7 +88,7 @@ def make_call_patterns(connection: duckdb.DuckDBPyConnection, clock: Clock) -> d
     """
     starts_at, ends_at = clock.window(HISTORY_DAYS)
     bounds = {"starts_at": starts_at, "ends_at": min(ends_at, clock.naive)}
-    for relation in ("pattern_runs", "pattern_steps", "pattern_first"):
+    for relation in ("pattern_runs", "pattern_names", "pattern_steps", "pattern_first"):
         engine.make(connection, relation, relation, **bounds, most_steps=MOST_STEPS)
     engine.make(connection, "pattern_excluded", "pattern_excluded", rows=[])
     told: dict[tuple[str, str | None, str], Row] = {}
@@ -123,7 +122,7 @@ def _told(connection: duckdb.DuckDBPyConnection) -> Iterator[Row]:
             return
         told += [pattern for pattern, _ in best]
         families = {pattern.family for pattern, _ in best}
-        engine.make(connection, "pattern_excluded", "pattern_excluded", rows=[pattern.names for pattern in told])
+        engine.make(connection, "pattern_excluded", "pattern_excluded", rows=[pattern.place for pattern in told])
         left = [pattern for pattern in _tested(connection) if pattern.family in families and pattern.key in tested]
 
 
@@ -178,19 +177,20 @@ _GROUP = ("org_id", "pipeline_id", "kind")
 def _tested(connection: duckdb.DuckDBPyConnection) -> Iterator[_Pattern]:
     """The patterns that can be tested, by org, pipeline and kind of step."""
     pipelines = {(row["org_id"], row["pipeline_id"]): row for row in _rows(connection, "pattern_pipelines")}
+    names = dict(connection.execute("SELECT step_no, name FROM pattern_names").fetchall())
     counts = _rows(connection, "pattern_counts", least=patterns.LEAST_RUNS)
     for (org_id, pipeline_id, _), group in groupby(counts, key=lambda row: tuple(row[name] for name in _GROUP)):
-        yield from _of_kind(list(group), pipelines[org_id, pipeline_id])
+        yield from _of_kind(list(group), pipelines[org_id, pipeline_id], names)
 
 
-def _of_kind(rows: list[Row], pipeline: Row) -> Iterator[_Pattern]:
+def _of_kind(rows: list[Row], pipeline: Row, names: Mapping[int, str]) -> Iterator[_Pattern]:
     """The patterns of one pipeline and kind of step that can be tested."""
-    everyone = [row for row in rows if row["first_name"] is None]
+    everyone = [row for row in rows if not row["first_no"]]
     size = max(row["steps"] for row in everyone)
     usual = _outcomes(everyone, size, 1)
     whole = Outcomes(*(getattr(usual, name)[0] for name in Outcomes.__dataclass_fields__))
-    shown = [row for row in rows if row["first_name"] is not None]
-    for names, group in groupby(shown, key=lambda row: tuple(row[name] for name in _STEPS)):
+    shown = [row for row in rows if row["first_no"]]
+    for numbers, group in groupby(shown, key=lambda row: tuple(row[name] for name in _STEPS)):
         found = list(group)
         trouble = patterns.trouble(_outcomes(found, size, size), whole)
         if trouble is None:
@@ -202,7 +202,8 @@ def _of_kind(rows: list[Row], pipeline: Row) -> Iterator[_Pattern]:
             org_id=pipeline["org_id"],
             pipeline_id=pipeline["pipeline_id"],
             kind=found[0]["kind"],
-            steps=tuple(name for name in names if name is not None),
+            numbers=numbers,
+            steps=tuple(names[number] for number in numbers if number),
             runs=runs,
             failure_rate=failed / finished if finished else None,
             cost_ratio=_ratio(sum(row["cost_usd"] for row in found), costs, pipeline),
