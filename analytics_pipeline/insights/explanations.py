@@ -28,7 +28,7 @@ METHOD = "likelihood_ratio_scan"
 
 @dataclass(frozen=True)
 class Periods:
-    """Two half-open periods of naive UTC instants that are compared, the earlier first; they need not touch nor be equally long."""
+    """Two half-open periods of naive UTC instants, the earlier first; they need not touch nor be equally long."""
 
     previous_from: datetime
     previous_until: datetime

@@ -1,7 +1,7 @@
 -- The scores of each hour summed: n of them have a deviation of sqrt(n) where nothing is up. An hour is of the reporting
 -- day in which it ends.
 -- Grain: hour, org_id, scope_kind, scope, metric.
--- Inputs: incident_scopes, incident_middles, span_days. Parameters: none.
+-- Inputs: incident_sums, incident_middles, span_days. Parameters: none.
 -- engine: duckdb
 WITH sums AS (
     SELECT
@@ -10,11 +10,11 @@ WITH sums AS (
         scope_kind,
         scope,
         metric,
-        count(*) AS events,
-        sum(z) / 1000 AS z_sum,
-        CAST(sum(CAST(round(amount * 1000000) AS DECIMAL(38, 0))) AS DOUBLE) / 1000000 AS amount,
-        CAST(sum(CAST(round(expected * 1000000) AS DECIMAL(38, 0))) AS DOUBLE) / 1000000 AS expected
-    FROM incident_scopes
+        CAST(sum(events) AS BIGINT) AS events,
+        CAST(sum(z) AS DOUBLE) / 1000 AS z_sum,
+        CAST(sum(amount) AS DOUBLE) / 1000000 AS amount,
+        CAST(sum(expected) AS DOUBLE) / 1000000 AS expected
+    FROM incident_sums
     GROUP BY hour, org_id, scope_kind, scope, metric
 )
 

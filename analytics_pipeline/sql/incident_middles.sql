@@ -2,17 +2,31 @@
 -- simulated worlds it gives fewer false alarms than the median), and how much more its amounts add up to
 -- than what was expected of each (the sum of medians is less than that of means).
 -- Grain: day, org_id, scope_kind, scope, metric.
--- Inputs: incident_scopes, window_days (7 days). Parameters: none.
+-- Inputs: incident_sums, window_days (7 days). Parameters: none.
 -- engine: portable
+WITH days AS (
+    SELECT
+        day,
+        org_id,
+        scope_kind,
+        scope,
+        metric,
+        sum(events) AS events,
+        sum(z) AS z,
+        sum(amount) AS amount,
+        sum(expected) AS expected
+    FROM incident_sums
+    GROUP BY day, org_id, scope_kind, scope, metric
+)
+
 SELECT
     w.day,
     s.org_id,
     s.scope_kind,
     s.scope,
     s.metric,
-    CAST(sum(s.z) AS DOUBLE) / nullif(count(*), 0) / 1000 AS middle,
-    CAST(sum(CAST(round(s.amount * 1000000) AS DECIMAL(38, 0))) AS DOUBLE)
-    / nullif(CAST(sum(CAST(round(s.expected * 1000000) AS DECIMAL(38, 0))) AS DOUBLE), 0) AS usual_ratio
-FROM incident_scopes AS s
+    CAST(sum(s.z) AS DOUBLE) / nullif(sum(s.events), 0) / 1000 AS middle,
+    CAST(sum(s.amount) AS DOUBLE) / nullif(CAST(sum(s.expected) AS DOUBLE), 0) AS usual_ratio
+FROM days AS s
 INNER JOIN window_days AS w ON w.member_day = s.day
 GROUP BY w.day, s.org_id, s.scope_kind, s.scope, s.metric

@@ -1,5 +1,5 @@
 -- The scored sessions that the incidents of the days know, with their scores cut at 3 in thousandths (whole numbers add
--- up alike in any order) and the model that most of their cost is of.
+-- up alike in any order, as do amounts in millionths) and the model that most of their cost is of.
 -- Grain: session.
 -- Inputs: session_analytics. Parameters: $first_member, $last_member (reporting days, both included), $known_until.
 -- engine: duckdb
@@ -22,12 +22,13 @@ SELECT
     CASE
         WHEN s.cost_robust_z IS NOT NULL THEN CAST(round(1000 * greatest(least(s.cost_robust_z, 3), -3)) AS INTEGER)
     END AS cost_z,
-    CAST(s.total_cost AS DOUBLE) AS cost,
-    s.expected_cost,
+    CAST(round(CAST(s.total_cost AS DOUBLE) * 1000000) AS DECIMAL(38, 0)) AS cost,
+    CAST(round(s.expected_cost * 1000000) AS DECIMAL(38, 0)) AS expected_cost,
     CASE
         WHEN s.duration_robust_z IS NOT NULL THEN CAST(round(1000 * greatest(least(s.duration_robust_z, 3), -3)) AS INTEGER)
     END AS duration_z,
-    s.total_duration_ms AS duration_ms,
-    s.expected_duration_ms
+    CASE WHEN s.duration_robust_z IS NOT NULL THEN CAST(round(s.total_duration_ms * 1000000) AS DECIMAL(38, 0)) END
+        AS duration,
+    CAST(round(s.expected_duration_ms * 1000000) AS DECIMAL(38, 0)) AS expected_duration
 FROM session_analytics AS s
 WHERE s.day >= $first_member AND s.day <= $last_member AND s.created_at < $known_until

@@ -80,7 +80,7 @@ def _of_sessions(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock
         last_member=days.last,
         known_until=clock.naive,
     )
-    engine.make(connection, "incident_scopes", "incident_scopes")
+    engine.make(connection, "incident_sums", "incident_sums")
     keep_window_days(connection, oldest=USUAL_DAYS, newest=1)
     engine.make(connection, "incident_middles", "incident_middles")
     engine.make(connection, "incident_hours", "incident_hours")
