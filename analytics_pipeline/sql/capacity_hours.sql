@@ -5,7 +5,7 @@
 -- Inputs: capacity_runs. Parameters: $history_from, $known_until.
 -- Columns: started; names_queue (runs of which the log says when they were queued); arrivals; queue_change;
 --   running_change; start_rest_us, end_rest_us (from the event to the end of the hour); peak (greatest number under way
---   just after an event); completed and the sums over these: duration_us, squares (tenths of a second, squared),
+--   just after an event, where what ends within 10 ms of a start made room for it, as logs round); completed and the sums over these: duration_us, squares (tenths of a second, squared),
 --   inside_us and remaining (statistics/capacity.py).
 -- engine: portable
 WITH events AS (
@@ -54,7 +54,9 @@ levels AS (
         3600000000 - e.at_us % 3600000000 AS rest_us,
         sum(e.running_change) OVER (
             PARTITION BY e.org_id, e.agent_id
-            ORDER BY e.at_us ASC NULLS LAST, e.running_change ASC NULLS LAST
+            ORDER BY
+                e.at_us - CASE WHEN e.running_change = -1 THEN 10000 ELSE 0 END ASC NULLS LAST,
+                e.running_change ASC NULLS LAST
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS level,
         CAST(e.duration_us AS DOUBLE) / 1000000 AS seconds,

@@ -1,17 +1,14 @@
 -- Known cost of each scope on each day: complete days, and what is known of the day of now. A scope had no run on a day
 -- without a row; unpriced calls add nothing.
 -- Grain: org_id, scope_kind, scope, day.
--- Inputs: daily_series, runs, calls.
--- Parameters: $oldest (first day), $first_ahead (first day that is not complete), $known_until.
+-- Inputs: runs, calls (not the daily series, of which days may still wait to be made).
+-- Parameters: $oldest (first day), $known_until.
 -- engine: portable
 WITH days AS (
-    SELECT day, org_id, project, pipeline_id, cost_usd
-    FROM daily_series
-    WHERE day >= $oldest AND day < $first_ahead
-    UNION ALL
-    SELECT day, org_id, project, pipeline_id, cost_usd
+    SELECT day, org_id, project, pipeline_id, CAST(sum(cost_usd) AS DECIMAL(18, 9)) AS cost_usd
     FROM runs
-    WHERE day >= $first_ahead AND started_at < $known_until
+    WHERE day >= $oldest AND started_at < $known_until
+    GROUP BY day, org_id, project, pipeline_id
 ),
 
 scoped AS (

@@ -25,7 +25,7 @@ WEEKS = 4
 HISTORY_HOURS = WORKER_HOURS + WEEK_HOURS
 """Hours before an hour that bear on what is said of it: what its estimate looks back on, for a week of back-tests."""
 SATURATED = 0.95
-"""Utilisation from which no wait can be told."""
+"""Utilisation from which no wait can be told, and workers count as full."""
 NEAR = 0.10
 """An estimate of the utilisation within so much of what came counts as right."""
 RECENT_HOURS = 8
@@ -91,7 +91,8 @@ def capacity(hours: Hours, declared: int | None = None) -> Capacity:
     """Utilisation of each hour and of the one after it.
 
     The hour after is busy with the backlog, with what is left of the runs under way (renewal theory) and with the runs
-    that arrive; the wait is that of Allen and Cunneen (1978) for Poisson arrivals.
+    that arrive. After an hour without a free worker or a known backlog it is as busy: runs that waited for their start
+    arrived unseen. The wait is that of Allen and Cunneen (1978) for Poisson arrivals.
 
     Args:
         hours: The agent's hours; what is said of one rests on the `HISTORY_HOURS` before it.
@@ -106,6 +107,8 @@ def capacity(hours: Hours, declared: int | None = None) -> Capacity:
     mean, second, inside, left = _moments(hours, completed)
     work = hours.queued * mean + hours.running * left + expected_arrivals(hours.arrivals) * inside
     expected = np.where(completed > 0, np.minimum(work / (HOUR_SECONDS * workers), 1.0), 0.0)
+    full = (utilisation >= SATURATED) & (hours.running >= workers) & (hours.queued == 0)
+    expected = np.where(full, np.maximum(expected, np.minimum(utilisation, 1.0)), expected)
     variation = np.maximum(second / np.maximum(mean, _TINY) ** 2 - 1, 0.0)
     confidence = np.where(completed > 0, _confidence(expected, utilisation, hours.arrivals), np.nan)
     return Capacity(workers, utilisation, expected, waiting_seconds(expected, workers, mean, variation), confidence)

@@ -19,6 +19,9 @@ SURE_GAIN = 4.0
 SURE_SCORE = 0.5
 """The score of a cause with just that gain."""
 
+EVEN_SCORE = 0.2
+"""The score of the whole: a cell below it is less of a cause than that all moved alike."""
+
 _NEARLY_ALL = 0.999
 _PAIR_PENALTY = 0.7
 
@@ -57,7 +60,7 @@ class Cause:
     Attributes:
         cell: The cell.
         score: gain / (gain + 4), where gain is how much likelier the sums are (log) if the cell moved on its own: 0-1,
-            0.5 being the line of chance, and 0 for the whole.
+            0.5 being the line of chance, and 0.2 for the whole.
         explained: Change of the cell / change of the whole; above 1 where others moved the other way.
         r_in: Current / previous of the cell; None where it is new.
         r_out: Current / previous of all else; None where there is nothing else.
@@ -83,7 +86,7 @@ def causes(whole: Cell, cells: Sequence[Cell], most: int = 3) -> list[Cause]:
         most: How many to return.
 
     Returns:
-        The whole alone where no cell moved more than the rest; empty where nothing changed.
+        The whole first where no cell moved clearly more than the rest; empty where nothing changed.
     """
     if whole.change == 0 or not math.isfinite(whole.change):
         return []
@@ -92,8 +95,10 @@ def causes(whole: Cell, cells: Sequence[Cell], most: int = 3) -> list[Cause]:
         key = (cell.previous, cell.current, cell.before, cell.after)
         if key not in scored and (cause := _scored(whole, cell)):
             scored[key] = cause
-    ranked = sorted(scored.values(), key=lambda cause: -cause.score)[:most]
-    return ranked or [Cause(whole, 0.0, 1.0, _ratio(whole.current, whole.previous), None)]
+    ranked = sorted(scored.values(), key=lambda cause: -cause.score)
+    if not ranked or ranked[0].score < EVEN_SCORE:
+        ranked.insert(0, Cause(whole, EVEN_SCORE, 1.0, _ratio(whole.current, whole.previous), None))
+    return ranked[:most]
 
 
 def _scored(whole: Cell, cell: Cell) -> Cause | None:

@@ -38,6 +38,9 @@ _LEAST_INDEX = 0.02
 _LEAST_OF_MEAN = 0.7
 """Where medians make less than this of the means, as where most days are empty, only smoothing is used: a forecast of
 nothing misses by least on most days, and by all of the money in sum."""
+_LARGEST_LEAP = 2.0
+"""A value above so many times the second greatest that is known counts as that: one such day says nothing of the next,
+and were else projected for weeks. What comes twice is believed."""
 _LONG_SEASON = {24: 168}
 """Hours have a week beside the day."""
 
@@ -114,8 +117,8 @@ class _Tests:
         expected: What was forecast, shape (n, 9, horizon).
         actual: What came, same shape; NaN where it has not come yet.
         known: Number of values known at the origin, shape (n, 9).
-        level: Mean of the four seasons before the origin, shape (n, 9).
-        scale: Mean absolute difference of values a season apart, shape (n,).
+        level: Mean of the four seasons before the origin, a lone leap limited, shape (n, 9).
+        scale: Mean absolute difference of values a season apart, a lone leap limited, shape (n,).
     """
 
     expected: Array
@@ -214,8 +217,9 @@ def _tested(series: Sequence[Array], horizon: int, season: int) -> _Tests:
     stride = max(1, horizon // (2 * season))
     looked_at = max(horizon, 2 * season)
     pasts = _pasts(series, _ORIGINS + _WEIGHT_ORIGINS * stride, season)
-    components = _components(pasts, looked_at, season)
     actual = _futures(pasts[:, 0], pasts.shape[1], looked_at, season)
+    pasts = _without_leap(pasts)
+    components = _components(pasts, looked_at, season)
     errors = np.abs(components - actual)
     known = np.sum(~np.isnan(pasts), axis=-1)
     expected = np.stack(
@@ -246,6 +250,13 @@ def _pasts(series: Sequence[Array], origins: int, season: int) -> Array:
             past = values[: max(values.size - k * season, 0)]
             pasts[i, k, longest - past.size :] = past
     return pasts
+
+
+def _without_leap(pasts: Array) -> Array:
+    """The values, the greatest of each row limited by the second greatest, where that is anything."""
+    ordered = np.sort(np.nan_to_num(pasts, nan=-np.inf), axis=-1)
+    second = ordered[..., -2:-1]
+    return np.where(second > _TINY, np.minimum(pasts, _LARGEST_LEAP * second), pasts) if second.size else pasts
 
 
 def _futures(values: Array, origins: int, horizon: int, season: int) -> Array:
@@ -435,8 +446,11 @@ def _total_reaches(tests: _Tests, count: int, season: int) -> Array:
 def _total(tests: _Tests, i: int, unit: float, count: int, reaches: Array) -> Total:
     expected = float(tests.expected[i, 0, :count].sum())
     floor = _FLOOR * float(tests.level[i, 0]) * count
+    was_nothing = (tests.actual[i, 1:, :count].sum(axis=-1) <= 0).any()
+    least = 0.0 if was_nothing else 1.0  # a ratio never comes down to nothing
     ends = [
-        (max((expected + floor) / reach - floor, 0.0), (expected + floor) * reach - floor) for reach in reaches[:2, i]
+        (least * max((expected + floor) / reach - floor, 0.0), (expected + floor) * reach - floor)
+        for reach in reaches[:2, i]
     ]
     # the floor put on and taken off again may leave a rounding error on the wrong side
     lo80, hi80, lo95, hi95 = (f(end, expected) for pair in ends for f, end in zip((min, max), pair, strict=True))
@@ -452,7 +466,7 @@ def _total_misses(tests: _Tests, count: int) -> Array:
     """|ln(actual / expected)| of sums of so many steps, shape (n, 8); NaN where they could not be tried."""
     floor = _FLOOR * tests.level[:, 1:] * count
     expected, actual = (values[:, 1:, :count].sum(axis=-1) for values in (tests.expected, tests.actual))
-    tried = ~np.isnan(actual) & (floor > 0)
+    tried = ~np.isnan(actual) & (floor > _TINY)
     ratio = np.divide(np.maximum(actual, 0.0) + floor, expected + floor, out=np.ones_like(floor), where=tried)
     return np.where(tried, np.abs(np.log(ratio)), np.nan)
 

@@ -163,4 +163,4 @@ def _costs(landmarks: _Landmarks, pattern: Outcomes, everyone: Outcomes) -> tupl
     error = np.sqrt(own / runs + whole / landmarks.effective)
     if error == 0:
         return 1.0, float(np.exp(difference))
-    return float(1 - stdtr(runs - 1, difference / error)), float(np.exp(difference))
+    return float(stdtr(runs - 1, -difference / error)), float(np.exp(difference))

@@ -56,7 +56,7 @@ def make_cost_forecasts(
     The series of an org are forecast together, so that what one org does changes nothing for another.
 
     Args:
-        connection: The warehouse, within a transaction; the complete days of `daily_series` must be made.
+        connection: The warehouse, within a transaction.
         clock: Now; its day is the first forecast unless it is over.
         significant_change: Change against the last 28 days from which the trend is not stable, as a fraction.
         budgets: USD a reporting month by (scope_kind, scope), where there is one.
@@ -69,14 +69,7 @@ def make_cost_forecasts(
     day = clock.today
     first_ahead = day if clock.naive < clock.day_bounds(day)[1] else day + timedelta(days=1)
     oldest = first_ahead - timedelta(days=DAYS_KNOWN)
-    engine.make(
-        connection,
-        "scope_days",
-        "scope_costs",
-        oldest=oldest,
-        first_ahead=first_ahead,
-        known_until=clock.naive,
-    )
+    engine.make(connection, "scope_days", "scope_costs", oldest=oldest, known_until=clock.naive)
     days: list[Row] = []
     totals: list[Row] = []
     for _, of_org in groupby(_scopes(connection, first_ahead), key=lambda scope: scope.key["org_id"]):

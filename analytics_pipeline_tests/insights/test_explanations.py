@@ -13,6 +13,7 @@ import pytest
 from analytics_pipeline import engine, schema
 from analytics_pipeline.insights.explanations import Explainer, Periods
 from analytics_pipeline.partitions import to_naive_utc
+from analytics_pipeline.statistics.causes import EVEN_SCORE
 
 END = to_naive_utc(datetime(2026, 3, 31, tzinfo=UTC))
 WEEK = timedelta(days=7)
@@ -91,7 +92,7 @@ def test_within_a_pipeline_its_own_name_goes_without_saying(connection: duckdb.D
 def test_where_all_rose_the_scope_is_the_cause(connection: duckdb.DuckDBPyConnection) -> None:
     calls(connection, {(pipeline, model): 2.0 for pipeline in "pqr" for model in ("small", "large")})
     (only,) = explain(connection, "cost", {"pipeline_id": "p"})["causes"]
-    assert (only["dims"], only["score"], only["r_out"]) == ({"pipeline_id": "p"}, 0.0, None)
+    assert (only["dims"], only["score"], only["r_out"]) == ({"pipeline_id": "p"}, EVEN_SCORE, None)
     assert only["effects"] == pytest.approx({"volume": 0, "size": 10, "price": 0})
 
 

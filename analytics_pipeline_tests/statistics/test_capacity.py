@@ -89,6 +89,14 @@ def test_backlog_and_runs_under_way_keep_workers_busy() -> None:
     assert busy - quiet == pytest.approx((3 * 600 + 4 * 300) / (4 * 3600), rel=0.01)
 
 
+def test_a_full_hour_without_a_known_backlog_goes_on() -> None:
+    size = 1000
+    full = np.arange(size) >= size - 2
+    more = {"busy_us": np.where(full, HOUR_US, HOUR_US // 4), "running": full.astype(int)}
+    assert capacity(steady(size, 1, 900.0, **more)).expected[-1] == pytest.approx(1.0)
+    assert capacity(steady(size, 1, 900.0, **more), 2).expected[-1] < 0.5
+
+
 def test_an_hour_under_way_is_judged_by_its_known_part() -> None:
     known, busy = np.full(100, 3600.0), np.full(100, HOUR_US)
     known[-1], busy[-1] = 360, HOUR_US // 10

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics_pipeline.statistics.causes import Cell, Spending, causes, split
+from analytics_pipeline.statistics.causes import EVEN_SCORE, Cell, Spending, causes, split
 
 
 def cell(previous: float, current: float, **dims: str) -> Cell:
@@ -42,9 +42,16 @@ def test_new_and_gone_cells() -> None:
 def test_where_all_moved_alike_the_whole_is_the_cause() -> None:
     for cells in ([], [cell(400, 500, model="only")], [cell(200, 250, model="a"), cell(200, 250, model="b")]):
         (only,) = causes(WHOLE, cells)
-        assert (only.cell, only.score, only.explained, only.r_in, only.r_out) == (WHOLE, 0.0, 1.0, 1.25, None)
+        assert (only.cell, only.score, only.explained, only.r_in, only.r_out) == (WHOLE, EVEN_SCORE, 1.0, 1.25, None)
     (only,) = causes(cell(0, 5), [cell(0, 5, model="a")])
     assert only.r_in is None
+
+
+def test_a_cell_that_moved_hardly_more_comes_after_the_whole() -> None:
+    first, second = causes(WHOLE, [cell(200, 260, model="a"), cell(200, 240, model="b")])
+    assert (first.cell, first.score) == (WHOLE, EVEN_SCORE)
+    assert second.cell.dims == {"model": "a"}
+    assert 0 < second.score < EVEN_SCORE
 
 
 def test_two_names_for_the_same_are_one_cause() -> None:

@@ -119,6 +119,27 @@ def test_a_level_that_has_doubled_is_believed_within_two_weeks() -> None:
     assert one(doubled).totals[7].expected > 1.5 * one(history).totals[7].expected
 
 
+@pytest.mark.parametrize("age", [1, 2, 5, 10, 20, 40, 60])
+def test_one_huge_day_is_not_projected(age: int) -> None:
+    history = noisy(84)
+    leaped = [*history[:-age], 100 * history[-age], *history[len(history) - age + 1 :]]
+    assert one(leaped).totals[30].expected == pytest.approx(one(history).totals[30].expected, rel=0.5)
+
+
+def test_a_leap_that_comes_twice_is_believed() -> None:
+    history = noisy(84)
+    leaped = history[:-2] + [20 * value for value in history[-2:]]
+    assert one(leaped).totals[7].expected > 3 * one(history).totals[7].expected
+
+
+def test_a_week_that_may_bring_nothing_has_an_interval_from_nothing() -> None:
+    random = np.random.default_rng(11)
+    history = [float(value) for value in np.where(random.random(84) < 0.15, random.lognormal(2, 0.5, 84), 0.0)]
+    week = one(history).totals[7]
+    assert (week.lo80, week.lo95) == (0.0, 0.0)
+    assert week.hi80 is not None and week.hi80 > week.expected > 0
+
+
 def test_rare_amounts_are_not_rounded_down_to_nothing() -> None:
     """The median of most days is 0, the money is in the few others."""
     random = np.random.default_rng(3)

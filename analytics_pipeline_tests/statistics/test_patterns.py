@@ -52,6 +52,11 @@ def test_runs_that_fail_or_cost_more_after_it_are_found() -> None:
     assert p_value(1, dearer=0.6) < 0.001
 
 
+def test_of_two_sure_ones_the_surer_can_be_told() -> None:
+    """A p rounded to 0 would leave the choice between a pattern and its parts to chance."""
+    assert 0 < p_value(1, runs=3000, dearer=1.5) < p_value(1, runs=3000, dearer=1.0) < 1e-20
+
+
 def test_longer_runs_alone_are_no_trouble() -> None:
     p_values = [p_value(seed) for seed in range(200)]
     assert np.mean(np.array(p_values) < 0.05) <= 0.07

@@ -83,6 +83,33 @@ def test_every_agent_of_thirty_days_has_a_row(tables: Tables) -> None:
     assert [tuple(row.values()) for row in found] == [("default", "ada"), ("default", "still"), ("other", "ada")]
 
 
+def test_an_agent_named_on_calls_alone_works_as_long_as_they_last(tables: Tables) -> None:
+    run = work(tables, "2026-03-31T10:00", 1800.0)
+
+    def called(started_at: str, ended_at: str, agent: str, **fields: Any) -> str:
+        named = {"agent_id": agent, "agent_id_stated": agent, "run_id": run}
+        return tables.call(started_at, ended_at=at(ended_at), **named | fields)
+
+    outer = called("2026-03-31T10:00", "2026-03-31T10:12", "bela")
+    called("2026-03-31T10:05", "2026-03-31T10:10", "bela", parent_call_id=outer)
+    called("2026-03-31T10:20", "2026-03-31T10:26", "bela")
+    called("2026-03-31T10:20", "2026-03-31T10:26", "ada", name="its own")
+    make(tables)
+    found = {row["agent_id"]: row["utilisation"] for row in tables.rows("FROM capacity_forecasts")}
+    assert found == {"ada": pytest.approx(0.5), "bela": pytest.approx(0.3)}
+
+
+def test_rounded_times_do_not_make_two_workers_of_one(tables: Tables) -> None:
+    for minute in range(30):
+        work(tables, f"2026-03-31T10:{minute:02}", 60.002)
+    work(tables, "2026-03-31T11:00", 600.0)
+    work(tables, "2026-03-31T11:09:59", 600.0)
+    make(tables)
+    found = rows(tables)
+    assert found["2026-03-31T10:00"]["utilisation"] == pytest.approx(0.5, abs=0.001), "one worker"
+    assert found["2026-03-31T11:00"]["utilisation"] == pytest.approx(1200 / 3600 / 2), "two: a second is no rounding"
+
+
 def test_an_unfinished_run_is_busy_for_as_long_as_others_last(tables: Tables) -> None:
     for minute in range(50):
         work(tables, f"2026-03-30T10:{minute:02}", 900.0)

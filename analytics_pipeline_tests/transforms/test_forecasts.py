@@ -9,7 +9,6 @@ import pytest
 
 from analytics_pipeline import checks
 from analytics_pipeline.partitions import Clock
-from analytics_pipeline.transforms.days import make_daily_series
 from analytics_pipeline.transforms.forecasts import make_cost_forecasts
 from analytics_pipeline_tests.transforms.conftest import Row, Tables, clock
 
@@ -22,7 +21,6 @@ def spend(tables: Tables, costs: Sequence[float | None], last: date, **fields: A
     for i, cost in enumerate(reversed(costs)):
         day = last - timedelta(days=i)
         tables.run(f"{day}T12:00", cost_usd=None if cost is None else Decimal(str(cost)), **fields)
-    make_daily_series(tables.connection, [row["day"] for row in tables.rows("SELECT DISTINCT day FROM runs")], NOW)
 
 
 def forecast(tables: Tables, now: Clock = NOW, **budgets: float) -> dict[str, int]:
@@ -136,7 +134,6 @@ def test_forecasts_of_other_days_stay(tables: Tables) -> None:
     kept = tables.everything("cost_forecasts")
     forecast(tables)
     tables.connection.execute("DELETE FROM runs")
-    tables.connection.execute("DELETE FROM daily_series")
     assert set(forecast(tables).values()) == {0}
     assert tables.everything("cost_forecasts") == kept
 
@@ -146,7 +143,6 @@ def test_days_of_a_forecast_are_those_of_the_zone_when_the_clocks_change(tables:
     zoned = clock("2026-03-29T22:30", "Europe/Berlin")  # 00:30 on the 30th
     for start in ("2026-03-28T22:59", "2026-03-28T23:00", "2026-03-29T21:59", "2026-03-29T22:10"):
         berlin.run(start, cost_usd=Decimal(1))
-    make_daily_series(tables.connection, [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)], zoned)
     forecast(tables, zoned)
     (first,) = tables.rows("SELECT min(day) AS day FROM cost_forecasts WHERE scope_kind = 'org'")
     assert first["day"] == date(2026, 3, 30)
@@ -160,7 +156,6 @@ def test_the_month_is_that_of_the_zone(tables: Tables) -> None:
     for day in range(20, 32):
         nepal.run(f"2026-03-{day}T06:00", cost_usd=Decimal(1))
     nepal.run("2026-03-31T18:20", cost_usd=Decimal(4))  # 00:05 on 1 April
-    make_daily_series(tables.connection, [date(2026, 3, day) for day in range(20, 32)], now)
     forecast(tables, now, default=5.0)
     row = totals(tables)
     assert row["as_of_day"] == date(2026, 4, 1)
@@ -227,7 +222,7 @@ def test_a_forecast_is_held_to_account_once_its_days_are_over(tables: Tables) ->
     assert made["forecast_accuracy"] == 3, "org, project and pipeline"
     assert accuracy(tables)["forecasts"] == 1
     kept = tables.everything("forecast_accuracy")
-    tables.connection.execute("UPDATE daily_series SET cost_usd = 50 WHERE day = '2026-03-31'")
+    tables.connection.execute("UPDATE runs SET cost_usd = 50 WHERE day = '2026-03-31'")
     forecast(tables, clock("2026-03-31T06:00"))
     assert tables.everything("forecast_accuracy") == kept, "a day that is not over proves nothing"
 
