@@ -25,11 +25,8 @@ BEARS = {
     "daily_series": ("day", 0, 0),
     "cluster_baselines": ("day", 1, HISTORY_DAYS),
     "session_analytics": ("day", 0, HISTORY_DAYS),
-    "tool_profiles": (
-        "day",
-        0,
-        HISTORY_DAYS + 22,
-    ),  # of its hourly incidents: 7 + 14 days of scores; a profile reaches back 29
+    # its hourly incidents: scores of 7 + 14 days that rest on baselines of 30, counts of 50; a profile reaches back 29
+    "tool_profiles": ("day", 0, HISTORY_DAYS + 22),
 }
 """Asset -> which of a touched hour's UTC day and its reporting day it goes by, from how many to how many days on."""
 

@@ -173,7 +173,12 @@ def _of_session(row: Row, window: Window) -> Insight:
 
 
 def tails(rows: Iterable[Row], window: Window) -> list[Insight]:
-    """Orgs and pipelines of which one run in twenty takes many times as long as half of them; `insight_durations`."""
+    """Orgs and pipelines of which one run in twenty takes many times as long as half of them; `insight_durations`.
+
+    An org whose runs are all one pipeline's is told of as that pipeline.
+    """
+    found = list(rows)
+    of_pipelines = {(row["org_id"], row["runs"]) for row in found if row["pipeline_id"] is not None}
     return [
         finding(
             row["org_id"],
@@ -187,8 +192,11 @@ def tails(rows: Iterable[Row], window: Window) -> list[Insight]:
             amount_usd=None,
             fields={"p50_ms": row["p50_ms"], "p95_ms": row["p95_ms"], "runs": row["runs"]},
         )
-        for row in rows
-        if row["runs"] >= TAIL_NEEDS_RUNS and row["p50_ms"] > 0 and row["p95_ms"] >= TAIL_RATIO * row["p50_ms"]
+        for row in found
+        if (row["pipeline_id"] is not None or (row["org_id"], row["runs"]) not in of_pipelines)
+        and row["runs"] >= TAIL_NEEDS_RUNS
+        and row["p50_ms"] > 0
+        and row["p95_ms"] >= TAIL_RATIO * row["p50_ms"]
     ]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from analytics_pipeline.insights import wording
 from analytics_pipeline.insights.rules import MINIMUM_RUNS, Insight, Row, Scope, Window, finding
+from analytics_pipeline.statistics.confidence import recent_deviation
 
 if TYPE_CHECKING:
     from analytics_pipeline.settings import Settings
@@ -21,6 +22,9 @@ BUDGET_LINES = {"critical": 1.0, "warning": 0.9, "info": 0.8}
 
 CONCENTRATION, WASTE = 0.80, 0.10
 """Shares of cost: of one model, and of failed and cancelled runs."""
+
+BEYOND_CHANCE = 2.5
+"""Deviations by which a tool's latest calls have to fall short of its 30 days: 87 % are now and then 79 % by chance."""
 
 HABIT_NEEDS_RUNS, HABIT_NEEDS_DAYS = 100, 7
 """Below these what looks like a habit may be one day's work."""
@@ -90,8 +94,13 @@ def degrading_tools(rows: Iterable[Row], window: Window) -> list[Insight]:
             },
         )
         for row in rows
-        if row["tool_name"] is not None
+        if row["tool_name"] is not None and _falls_beyond_chance(row)
     ]
+
+
+def _falls_beyond_chance(row: Row) -> bool:
+    fall = row["success_rate"] - row["success_rate_ewma"]
+    return bool(fall >= BEYOND_CHANCE * recent_deviation(row["success_rate"]))
 
 
 def _percent_change(row: Row) -> float | None:

@@ -244,8 +244,8 @@ def _tool_degradation(insight: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "title": f"Tool {data['tool_name']} fails of late",
         "description": _sentences(
-            f"Of late {percent(100 * data['success_rate_ewma'])} of the calls of {data['tool_name']} succeed, of the "
-            f"{data['total_executions']:,} of 30 days {percent(100 * data['success_rate'])}.",
+            f"Of late {percent(100 * data['success_rate_ewma'])} of its calls succeeded, against "
+            f"{percent(100 * data['success_rate'])} of all {data['total_executions']:,} in 30 days.",
             error,
         ),
         "recommendations": [
@@ -407,14 +407,16 @@ _ASTRAY = {
 
 def _hours_astray(insight: Mapping[str, Any]) -> dict[str, Any]:
     data = insight["data"]
-    metric, hours, is_more = data["metric"], data["hours"], data["current"] >= data["previous"]
-    amounts = [_amount(metric, data[name]) for name in ("current", "previous")]
+    metric, hours = data["metric"], data["hours"]
+    is_more = metric not in ("runs", "tokens") or data["current"] >= data["previous"]  # of the others only more is told
+    came, expected = (_amount(metric, data[name]) for name in ("current", "previous"))
+    verb = "were" if metric in ("runs", "tokens") and round(data["previous"]) != 1 else "was"
     span = f"{insight['period_start']:%Y-%m-%d %H:%M} to {insight['period_end']:%H:%M} UTC"
     return {
         "title": f"{_ASTRAY[metric]} {_of_scope(data['scope'])}unusually {'high' if is_more else 'low'} for "
         f"{count(hours, 'hour')}",
         "description": _sentences(
-            f"{span}: {amounts[0]} where {amounts[1]} was to be expected "
+            f"{span}: {came}{' on average' * (metric == 'duration')} where {expected} {verb} to be expected "
             f"({data['robust_z']:.1f} standard deviations off).",
             _cause(insight),
         ),
@@ -429,10 +431,10 @@ def _far_off(insight: Mapping[str, Any]) -> dict[str, Any]:
     data = insight["data"]
     metric, is_more = data["metric"], data["current"] >= data["previous"]
     amounts = [_amount(metric, data[name]) for name in ("current", "previous")]
-    what = {"cost": ("dear", "cheap"), "duration": ("slow", "quick")}[metric][0 if is_more else 1]
+    verb, more, less = {"cost": ("cost", "dear", "cheap"), "duration": ("took", "slow", "quick")}[metric]
     return {
-        "title": f"Session {data['session_id']} {_of(insight)}is unusually {what}",
-        "description": f"It took {amounts[0]} where {amounts[1]} was to be expected for its pipeline and input size "
+        "title": f"Session {data['session_id']} {_of(insight)}is unusually {more if is_more else less}",
+        "description": f"It {verb} {amounts[0]} where {amounts[1]} was to be expected for its pipeline and input size "
         f"({abs(data['robust_z']):.1f} standard deviations off).",
         "recommendations": [
             "Open the session and look for loops, retries and an input that grew."
@@ -447,7 +449,7 @@ def _amount(metric: str, value: float) -> str:
         return usd(value)
     if metric == "duration":
         return duration(value)
-    return percent(100 * value) if metric == "failure_rate" else f"{value:,.0f} {metric}"
+    return percent(100 * value) if metric == "failure_rate" else count(round(value), metric[:-1])
 
 
 def _of_scope(scope: Mapping[str, str]) -> str:

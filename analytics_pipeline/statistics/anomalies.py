@@ -16,32 +16,38 @@ if TYPE_CHECKING:
     Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 WINDOW = 336
-"""Hours (14 days) that a residual, and its rarity, is judged by."""
+"""Hours (14 days) that say what is usual."""
 REFRACTORY = 24
 """Hours in which only something yet rarer is told again."""
-MEMORY = 2 * WINDOW + REFRACTORY
-LINE = 3.2
-"""-log10 p from which an hour is told of: about one false alarm in 26 days of a series."""
+LINE = 3.3
+"""-log10 p from which an hour is told of: about one false alarm in five weeks of a quiet series."""
 
-_NEEDED = 72
-"""Past hours without which nothing is judged."""
+_RARITY = 672
+"""Hours (28 days) whose residuals say how rare one is."""
+_WEEK = 168
 _LEVEL = 72
 _SPREAD = 24
-"""Hours whose level, and whose scatter, is looked at."""
-_TAIL = 0.98
+_NOW = 3
+"""Hours of the usual level, of the scatter, and of what is there now."""
+_NEEDED, _NEEDED_RESIDUALS = 24, 48
+"""Past hours, and past residuals, without which nothing is judged."""
+_TAIL = 0.95
 _STEP = 1.1
 _MOST = 12.0
+MEMORY = WINDOW + _LEVEL + _RARITY + REFRACTORY
+"""Hours (46 days) that an alert can depend on; stale.py marks as many days."""
 
 
 def count_scores(values: ArrayLike) -> Floats:
-    """How rare each hour is by what came before it: -log10 of the probability, of the rarest of four residuals.
+    """How rare each hour is by what came before it: -log10 of the probability, of the rarest of five residuals.
 
     The residuals are the hour against the mean, its last three hours against the median of three days, their mean
-    against the mean, and the scatter of the last hours against its own median. The tail of each is exponential beyond
-    its 98th percentile (peaks over threshold, Pickands 1975).
+    against the mean, the scatter of the last day against its own median, and the three hours against the same ones of
+    the two weeks before. The tail of each is exponential beyond its 95th percentile (peaks over threshold, Pickands
+    1975).
 
     Args:
-        values: Amounts of consecutive hours, shape (n,), finite.
+        values: Amounts of consecutive hours, shape (n,), finite and at least 0.
 
     Returns:
         Scores 0 to 12, shape (n,); 0 for the first 72 hours.
@@ -49,7 +55,7 @@ def count_scores(values: ArrayLike) -> Floats:
     import numpy as np
 
     series = np.asarray(values, dtype=float)
-    if series.size <= _NEEDED:
+    if series.size <= _NEEDED + _NEEDED_RESIDUALS:
         return np.zeros(series.size)
     rarest: Floats = np.max([_rarity(residual) for residual in _residuals(series)], axis=0)
     return rarest
@@ -71,25 +77,27 @@ def alerts(scores: ArrayLike, line: float = LINE) -> np.ndarray[tuple[int, ...],
 
 
 def _residuals(series: Floats) -> list[Floats]:
-    """Four residuals of each hour, in units of what is usual; 0 where the past is too short."""
+    """Five residuals of each hour; NaN where the past is too short, or all alike."""
     import numpy as np
     import pandas as pd
 
     values = pd.Series(series)
     past = values.shift(1).rolling(WINDOW, min_periods=_NEEDED)
-    floor = 0.01 * values.abs().shift(1).rolling(WINDOW, min_periods=_NEEDED).median() + 0.05 * (
-        past.quantile(0.9) - past.quantile(0.1)
-    )
+    floor = 0.01 * past.median() + 0.05 * (past.quantile(0.9) - past.quantile(0.1))
     mean, deviation = past.mean(), np.maximum(past.std(), floor)
-    scatter = np.log(values.rolling(_SPREAD).std().fillna(0) + floor.fillna(0) + 1e-12)
-    recent = values.rolling(3, min_periods=1)
+    scatter = np.log(values.rolling(_SPREAD).std() + floor + 1e-12)
+    recent = values.rolling(_NOW)
+    roots = values.clip(lower=0) ** 0.5  # the scatter of a count's root is the same by day and by night
+    off_weeks = roots - (roots.shift(_WEEK) + roots.shift(2 * _WEEK)) / 2
     found = [
         (values - mean) / deviation,
         _off_level(recent.median(), values, floor),
         (recent.mean() - mean) / deviation,
         _off_level(scatter, scatter, pd.Series(0.1, index=values.index)),
+        off_weeks.rolling(_NOW).sum(),
     ]
-    return [np.nan_to_num(residual.to_numpy(), nan=0.0, posinf=0.0, neginf=0.0) for residual in found]
+    begun = values.shift(WINDOW).rolling(_LEVEL, min_periods=1).max() != 0  # else its beginning stands out
+    return [residual.where(begun & np.isfinite(residual)).to_numpy() for residual in found]
 
 
 def _off_level(now: pd.Series, values: pd.Series, floor: pd.Series) -> pd.Series:
@@ -108,17 +116,19 @@ def _rarity(residual: Floats) -> Floats:
     import pandas as pd
 
     size = np.abs(residual)
-    past = np.lib.stride_tricks.sliding_window_view(np.concatenate([np.full(WINDOW, np.nan), size[:-1]]), WINDOW)
-    line = pd.Series(size).shift(1).rolling(WINDOW, min_periods=_NEEDED).quantile(_TAIL).to_numpy()
-    excess = np.nan_to_num(past - line[:, None])
-    beyond = excess > 0
-    mean = (np.where(beyond, excess, 0).sum(axis=1) + line / 2) / (beyond.sum(axis=1) + 1)
+    past = np.concatenate([np.full(_RARITY, np.nan), size[:-1]])
+    window = pd.Series(past).rolling(_RARITY, min_periods=_NEEDED_RESIDUALS)
+    line = window.quantile(_TAIL).to_numpy()[_RARITY - 1 :]
     start = -np.log10(1 - _TAIL)
-    known = np.isfinite(line) & (mean > 0)
-    safe_line, safe_mean = np.where(known, line, 1.0), np.where(known, mean, 1.0)
-    score = np.where(
-        size > safe_line,
-        start + (size - safe_line) / (safe_mean * np.log(10)),
-        start * size / np.where(safe_line > 0, safe_line, 1.0),
-    )
-    return np.where(known, np.clip(score, 0, _MOST), 0.0)
+    score = np.zeros(size.size)
+    within = (size <= line) & (line > 0)
+    score[within] = start * size[within] / line[within]
+    beyond = np.flatnonzero(size > line)
+    off = size[beyond] - line[beyond]
+    excess = np.lib.stride_tricks.sliding_window_view(past, _RARITY)[beyond] - line[beyond, None]
+    count = (1 - _TAIL) * np.isfinite(excess).sum(axis=1)  # not of those that are beyond: ties would hang on rounding
+    usual = line[beyond] / -np.log(1 - _TAIL)  # the mean excess if all were exponential; counts as one excess more
+    mean = (np.nan_to_num(excess).clip(min=0).sum(axis=1) + usual) / (count + 1)
+    known = mean > 0
+    score[beyond[known]] = start + off[known] / (mean[known] * np.log(10))
+    return np.clip(score, 0, _MOST)

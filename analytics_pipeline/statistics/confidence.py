@@ -22,6 +22,9 @@ HIGH_NEEDS_PROBABILITY = 0.75
 LOW_NEEDS_EXECUTIONS = 3
 LOW_NEEDS_PROBABILITY = 0.5
 
+_LATEST_WEIGHT = 0.05
+"""Of the newest execution in the recent success rate (sql/tool_days.sql)."""
+
 _Z95 = 1.959963984540054
 
 Level = Literal["HIGH", "MEDIUM", "LOW"]
@@ -81,3 +84,12 @@ def wilson_lower_bound(executions: int, successes: int) -> float | None:
     rate, z2 = successes / executions, _Z95**2
     spread = _Z95 * math.sqrt(rate * (1 - rate) / executions + z2 / (4 * executions**2))
     return max(0.0, (rate + z2 / (2 * executions) - spread) / (1 + z2 / executions))
+
+
+def recent_deviation(rate: float) -> float:
+    """The standard deviation of the exponentially weighted success rate of a tool that always succeeds at this rate.
+
+    Args:
+        rate: Success rate, 0-1.
+    """
+    return math.sqrt(rate * (1 - rate) * _LATEST_WEIGHT / (2 - _LATEST_WEIGHT))

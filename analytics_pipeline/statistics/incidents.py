@@ -1,7 +1,8 @@
 """How rare an hour is.
 
-Belongs here: the scores of few failures and of the many places that are looked at. Does not belong here: summing the
-sessions' scores (sql/incident_*.sql), which hours make an incident (insights/anomalies.py).
+Belongs here: the scores of few failures, of counts against those of earlier weeks, and of the many places that are
+looked at. Does not belong here: summing the sessions' scores (sql/incident_*.sql), amounts by the tail of their own
+past (anomalies.py), which hours make an incident (insights/anomalies.py).
 """
 
 from __future__ import annotations
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 _LEAST_P = 1e-300
+
+WEEKLY_MEMORY = 49 * 24
+"""Hours (49 days) that a score by earlier weeks can depend on."""
+
+_WEEK, _DAY = 168, 24
+_USUAL = 648
+"""Hours (27 days) that say how far counts stray from those of earlier weeks."""
+_NEEDED = 72
+_FAR = 0.98
+"""Share of the usual hours that stray less than what counts as straying far."""
+_BUSY = 1.0
+"""Runs expected an hour from which it says how far counts stray: at night there is nothing to stray."""
+_LEVEL_RUNS = 10.0
+"""Runs by which the level of the last day is drawn to that of the weeks before."""
 
 
 def poisson_z(count: ArrayLike, expected: ArrayLike) -> Floats:
@@ -72,4 +87,62 @@ def among(scores: ArrayLike, looks: ArrayLike) -> Floats:
     found, count = np.asarray(scores, dtype=float), np.asarray(looks, dtype=float)
     p = -np.expm1(count * np.log1p(-np.clip(ndtr(-found), _LEAST_P, 1 - 1e-16)))
     z: Floats = -ndtri(np.clip(p, _LEAST_P, 1 - 1e-16))
+    return z
+
+
+def weekly_scores(counts: ArrayLike, hours: int = 1) -> tuple[Floats, Floats]:
+    """How far the count of each hour, or of it and those before it, is off that of the same hours of two weeks.
+
+    Each of the two weeks before expects what it had in these hours and their neighbours, by the level of the last 24
+    hours. An hour strays from both, or not at all: what was odd a week ago makes nothing odd now. The score is that of
+    a negative binomial distribution (a Poisson one whose mean is known from the counts of three hours), mid-p, in
+    units of how far the 27 days before strayed (at least 1), by the middle of them and by the far ones.
+
+    Args:
+        counts: Whole numbers >= 0 of consecutive hours, shape (n,).
+        hours: How many hours are counted together.
+
+    Returns:
+        Scores, negative for fewer, and what was expected by the mean of both weeks; shape (n,). An hour knows the
+        `WEEKLY_MEMORY` hours before it and no more; the first of so many are of no use.
+    """
+    import numpy as np
+    import pandas as pd
+    from scipy.special import ndtri
+
+    values = np.asarray(counts, dtype=float)
+    came = pd.Series(values).rolling(hours, min_periods=1).sum().to_numpy()
+    weeks = [pd.Series(_of_week(values, back)).rolling(hours, min_periods=1).sum().to_numpy() for back in (1, 2)]
+    one, other = (_negative_binomial_z(came, expected) for expected in weeks)
+    nearer = np.where(np.abs(one) < np.abs(other), one, other)
+    z = np.where(one * other > 0, nearer, 0.0)
+    has_begun = pd.Series(values).shift(2 * _WEEK).rolling(_WEEK, min_periods=1).sum().to_numpy() > 0
+    is_busy = np.maximum(*weeks) >= _BUSY * hours
+    past = pd.Series(np.where(has_begun & is_busy, np.abs(z), np.nan)).shift(1).rolling(_USUAL, min_periods=_NEEDED)
+    middle, far = past.quantile(0.6827), past.quantile(_FAR) / ndtri((1 + _FAR) / 2)
+    spread = np.fmax(1.0, np.fmax(middle.to_numpy(), far.to_numpy()))
+    return z / spread, (weeks[0] + weeks[1]) / 2
+
+
+def _of_week(counts: Floats, back: int) -> Floats:
+    """What the same hour, with its neighbours, so many weeks before lets expect at the present level; 0: not known."""
+    import numpy as np
+    import pandas as pd
+
+    three = pd.Series(counts).rolling(3, center=True, min_periods=1).sum().shift(back * _WEEK).fillna(0)
+    level = pd.Series(counts).shift(1).rolling(_DAY).sum() + _LEVEL_RUNS
+    then = three.shift(1).rolling(_DAY).sum() / 3 + _LEVEL_RUNS
+    return np.asarray(np.nan_to_num((three / 3 * level / then).to_numpy()))
+
+
+def _negative_binomial_z(counts: Floats, expected: Floats) -> Floats:
+    import numpy as np
+    from scipy.special import betainc, ndtri
+
+    shape, share = 3 * expected + 0.5, 0.25  # Jeffreys' prior and the counts of three hours
+    some = counts > 0
+    one_less = np.maximum(counts, 1)
+    more = (betainc(counts + 1, shape, share) + np.where(some, betainc(one_less, shape, share), 1.0)) / 2
+    fewer = (betainc(shape, counts + 1, 1 - share) + np.where(some, betainc(shape, one_less, 1 - share), 0.0)) / 2
+    z: Floats = np.where(more < fewer, -1, 1) * ndtri(np.maximum(np.minimum(more, fewer), _LEAST_P))
     return z

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, timedelta
-from itertools import groupby, product
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from analytics_pipeline import engine
 from analytics_pipeline.partitions import HISTORY_DAYS, Clock, Span
 from analytics_pipeline.statistics.anomalies import LINE, MEMORY, WINDOW, alerts, count_scores
-from analytics_pipeline.statistics.incidents import among, binomial_z, poisson_z
+from analytics_pipeline.statistics.incidents import WEEKLY_MEMORY, among, binomial_z, poisson_z, weekly_scores
 from analytics_pipeline.transforms.windows import cut, keep_span_days, keep_window_days
 
 if TYPE_CHECKING:
@@ -34,8 +34,12 @@ _FEW = 5.0
 """Expected failures below which they are counted one by one."""
 _FEW_Z = 4.0
 """Score that few failures have to pass, for it is looked at them over one hour and over three."""
-_BUSY = 5.0
-"""Mean runs an hour of 14 days below which an hour's runs and tokens are not judged: chance alone scatters them."""
+_RUNS_Z = 3.5
+"""Score that a number of runs has to pass, for it is looked at both ways."""
+_BUSY = {"runs": 2.0, "tokens": 5.0}
+"""Mean runs an hour of 14 days below which an hour's runs or tokens are not judged: chance alone scatters them."""
+_YOUNG = 21 * 24
+"""Hours from its first run on in which a series' counts are not judged: too little is known of how they scatter."""
 _OF = {1: "", 3: "_of_three"}
 """How columns of so many hours are named."""
 _DAYS_AT_A_TIME = 62
@@ -126,43 +130,74 @@ def _of_counts(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock) 
 
     starts_at, ends_at = clock.day_bounds(span.first)[0], min(clock.day_bounds(span.last)[1], clock.naive)
     first, end = (instant.replace(minute=0, second=0, microsecond=0) for instant in (starts_at, ends_at))
-    begin = first - MEMORY * _HOUR
+    begin = first - max(MEMORY, WEEKLY_MEMORY) * _HOUR
     rows = _rows(connection, "incident_counts", starts_at=begin, ends_at=end)
     series = [(key, list(group)) for key, group in groupby(rows, key=itemgetter("org_id", "scope_kind", "scope"))]
     kinds = Counter(key[:2] for key, _ in series)
     for key, group in series:
-        counts = {metric: np.zeros(int((end - begin) / _HOUR)) for metric in ("runs", "tokens")}
-        for row, metric in product(group, counts):
-            counts[metric][int((row["hour"] - begin) / _HOUR)] = row[metric]
-        for metric, values in counts.items():
-            for hour, score, usual in _strays(values, counts["runs"], kinds[key[:2]]):
-                start = begin + hour * _HOUR
-                day = (start + _HOUR - timedelta(microseconds=1)).replace(tzinfo=UTC).astimezone(clock.zone).date()
-                if span.first <= day <= span.last:
-                    place = dict(zip(("org_id", "scope_kind", "scope"), key, strict=True))
-                    place |= {"hour": start, "day": day, "metric": metric}
-                    yield _incident(place, score, 1, None, float(values[hour]), usual)
+        runs, tokens = (np.zeros(int((end - begin) / _HOUR)) for _ in range(2))
+        for row in group:
+            hour = int((row["hour"] - begin) / _HOUR)
+            runs[hour], tokens[hour] = row["runs"], row["tokens"]
+        place = dict(zip(("org_id", "scope_kind", "scope"), key, strict=True))
+        for metric, hour, score, hours, value, usual in chain(
+            runs_astray(runs, kinds[key[:2]]), _tokens_astray(tokens, runs, kinds[key[:2]])
+        ):
+            start = begin + hour * _HOUR
+            day = (start + _HOUR - timedelta(microseconds=1)).replace(tzinfo=UTC).astimezone(clock.zone).date()
+            if span.first <= day <= span.last:
+                yield _incident(place | {"hour": start, "day": day, "metric": metric}, score, hours, None, value, usual)
 
 
-def _strays(values: np.ndarray, runs: np.ndarray, looks: int) -> Iterator[tuple[int, float, float]]:
-    """Of a series the hours told of, each with its score and what was usual.
+Stray = tuple[str, int, float, int, float, float]
+"""Metric, place of the hour, score, hours that it sums up, what they had and what was usual."""
 
-    A series is judged 14 days after its first run within its memory, so that no hour depends on where it begins.
-    """
+
+def runs_astray(runs: np.ndarray, looks: int) -> Iterator[Stray]:
+    """Of a series the hours with more or fewer runs than the weeks before let expect."""
+    import numpy as np
+
+    judged = _judged(runs, _BUSY["runs"], WEEKLY_MEMORY)
+    if not judged.any():
+        return
+    found = {hours: weekly_scores(runs, hours) for hours in (1, 3)}
+    sizes = {hours: among(np.abs(scores), np.full(runs.size, 2.0 * looks)) for hours, (scores, _) in found.items()}
+    for hour in np.flatnonzero(judged & (np.maximum(sizes[1], sizes[3]) > _RUNS_Z)).tolist():
+        hours = 1 if sizes[1][hour] >= sizes[3][hour] else 3
+        came = float(runs[hour + 1 - hours : hour + 1].sum())
+        yield "runs", hour, float(sizes[hours][hour]), hours, came, float(found[hours][1][hour])
+
+
+def _tokens_astray(tokens: np.ndarray, runs: np.ndarray, looks: int) -> Iterator[Stray]:
+    """Of a series the hours told of: rare by all of its past, and beyond what that hour of the day had in 14 days."""
     import numpy as np
     from scipy.special import ndtri
 
-    counted = np.concatenate([[0], np.cumsum(runs)])
-    if counted[-1] < _BUSY * WINDOW:
+    judged = _judged(runs, _BUSY["tokens"], MEMORY)
+    if not judged.any():
         return
     several = np.log10(looks)
-    scores = count_scores(values)
-    for hour in np.flatnonzero(alerts(scores, LINE + several)):
-        if hour < MEMORY or counted[hour - WINDOW] == counted[hour - MEMORY]:
-            continue
-        if counted[hour] - counted[hour - WINDOW] >= _BUSY * WINDOW:
-            z = -ndtri(10.0 ** (several - scores[hour]))
-            yield int(hour), float(z), float(np.median(values[hour - 7 * 24 : hour]))
+    scores = count_scores(tokens)
+    for hour in np.flatnonzero(judged & alerts(scores, LINE + several)).tolist():
+        same = tokens[hour - WINDOW : hour : 24]
+        if not same.min() <= tokens[hour] <= same.max():
+            z = float(-ndtri(10.0 ** (several - scores[hour])))
+            yield "tokens", hour, z, 1, float(tokens[hour]), float(np.median(same))
+
+
+def _judged(runs: np.ndarray, busy: float, memory: int) -> np.ndarray:
+    """Which hours a series is old and busy enough for.
+
+    It is judged 21 days after its first run within its memory, so that no hour depends on where it begins.
+    """
+    import numpy as np
+
+    counted = np.concatenate([[0], np.cumsum(runs)])[:-1]
+    before, young, forgotten = (
+        np.concatenate([np.zeros(back), counted])[: runs.size] for back in (WINDOW, _YOUNG, memory)
+    )
+    is_old = (np.arange(runs.size) >= memory) & (young > forgotten)
+    return np.asarray(is_old & (counted - before >= busy * WINDOW))
 
 
 def _incident(row: Row, score: float, hours: int, events: int | None, value: float, expected: float) -> Row:

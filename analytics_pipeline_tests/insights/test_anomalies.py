@@ -123,6 +123,14 @@ def test_a_session_is_told_of_by_what_is_the_farther_off() -> None:
     assert len({dear["insight_id"], quick["insight_id"], slow["insight_id"]}) == 3
 
 
+def test_what_an_org_and_its_only_pipeline_have_in_common_is_told_once() -> None:
+    row = {"org_id": "acme", "pipeline_id": "p", "runs": 60, "p50_ms": 1000.0, "p95_ms": 5000.0}
+    of_org = row | {"pipeline_id": None}
+    assert [one["pipeline_id"] for one in anomalies.tails([of_org, row], WEEK)] == ["p"]
+    found = anomalies.tails([of_org | {"runs": 61}, row, row | {"org_id": "other", "runs": 61}], WEEK)
+    assert [one["pipeline_id"] for one in found] == [None, "p", "p"]
+
+
 @pytest.mark.parametrize(("runs", "p95", "count"), [(50, 4000.0, 1), (49, 9000.0, 0), (500, 3999.0, 0)])
 def test_a_long_tail_takes_fifty_runs_and_four_times_the_median(runs: int, p95: float, count: int) -> None:
     row = {"org_id": "acme", "pipeline_id": "p", "runs": runs, "p50_ms": 1000.0, "p95_ms": p95}

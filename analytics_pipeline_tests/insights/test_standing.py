@@ -74,9 +74,25 @@ def test_a_tool_that_fails_of_late() -> None:
     assert (found["type"], found["severity"], found["category"]) == ("tool_degradation", "warning", "reliability")
     assert found["data"]["scope"] == {"name": "search"}
     assert (found["data"]["previous"], found["data"]["current"]) == pytest.approx((0.05, 0.4))
-    assert "60% of the calls of search succeed" in found["description"]
+    assert found["description"].startswith("Of late 60% of its calls succeeded, against 95% of all 400 in 30 days.")
     (flawless,) = standing.degrading_tools([row | {"success_rate": 1.0}], WEEK)
     assert flawless["data"]["change_percent"] is None
+
+
+@pytest.mark.parametrize(("rate", "of_late", "is_told"), [(0.98, 0.79, True), (0.87, 0.74, False), (0.87, 0.73, True)])
+def test_a_tool_that_always_fails_now_and_then_is_told_of_only_beyond_chance(
+    rate: float, of_late: float, is_told: bool
+) -> None:
+    row = {
+        "org_id": "default",
+        "tool_name": "search",
+        "success_rate": rate,
+        "success_rate_ewma": of_late,
+        "total_executions": 900,
+        "confidence_level": "MEDIUM",
+        "top_error_type": None,
+    }
+    assert bool(standing.degrading_tools([row], WEEK)) is is_told
 
 
 def model(name: str | None, cost: str | None, calls: int = 10) -> dict[str, Any]:

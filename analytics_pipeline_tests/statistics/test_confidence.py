@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics_pipeline.statistics.confidence import Confidence, tool_confidences, wilson_lower_bound
+from analytics_pipeline.statistics.confidence import Confidence, recent_deviation, tool_confidences, wilson_lower_bound
 
 counts = st.integers(0, 500).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
 
@@ -62,3 +63,12 @@ def test_many_pairs_are_judged_as_each_alone() -> None:
     pairs = [(n, k) for n in range(12) for k in range(n + 1)]
     assert tool_confidences(pairs, 0.95, 0.80) == [confidence(n, k) for n, k in pairs]
     assert tool_confidences([], 0.95, 0.80) == []
+
+
+def test_the_recent_rate_of_a_steady_tool_scatters_by_its_deviation() -> None:
+    rng = np.random.default_rng(0)
+    recent = np.full(20_000, 0.9)
+    for _ in range(200):
+        recent = 0.95 * recent + 0.05 * (rng.random(recent.size) < 0.9)
+    assert recent_deviation(0.9) == pytest.approx(recent.std(), rel=0.03)
+    assert recent_deviation(1.0) == recent_deviation(0.0) == 0.0

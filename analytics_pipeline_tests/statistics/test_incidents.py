@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, poisson
 
-from analytics_pipeline.statistics.incidents import among, binomial_z, poisson_z
+from analytics_pipeline.statistics.incidents import WEEKLY_MEMORY, among, binomial_z, poisson_z, weekly_scores
 
 
 @given(st.integers(0, 200), st.floats(0, 100))
@@ -34,3 +35,45 @@ def test_the_greatest_of_several_is_no_rarer_than_alone(z: float, looks: int) ->
 def test_among_is_sidaks() -> None:
     assert among([3.0], [12]) == pytest.approx(norm.isf(1 - norm.cdf(3) ** 12))
     assert among([], []).size == 0
+
+
+def counts(hours: int) -> np.ndarray:
+    """Runs an hour with a rhythm of the day."""
+    rng = np.random.default_rng(3)
+    return rng.poisson(40 * (1 + 0.5 * np.sin(np.arange(hours) / 24 * 2 * np.pi))).astype(float)
+
+
+@pytest.mark.parametrize("values", [[], [3.0], [0.0] * 500, [7.0] * 500])
+def test_the_same_every_week_is_what_was_expected(values: list[float]) -> None:
+    for hours in (1, 3):
+        scores, expected = weekly_scores(values, hours)
+        assert scores.shape == expected.shape == (len(values),)
+        assert (np.abs(scores[400:]) < 1).all()
+        assert expected[400:] == pytest.approx(np.full(len(values[400:]), 7.0 * hours) if any(values) else 0)
+
+
+def test_a_burst_and_a_silence_stray_from_earlier_weeks_and_do_not_echo() -> None:
+    values = counts(24 * 60)
+    values[1000:1003] *= 3
+    values[1100:1106] = 0
+    scores = np.array([weekly_scores(values, hours)[0] for hours in (1, 3)])
+    assert (scores[:, 1000:1003].max(axis=0) > 4).all()
+    assert (scores[:, 1100:1106].min(axis=0) < -4).all()
+    for echo in (slice(1000 + 168, 1003 + 168), slice(1100 + 168, 1106 + 168), slice(1000 + 336, 1003 + 336)):
+        assert (np.abs(scores[:, echo]) < 3).all()
+
+
+def test_a_count_of_earlier_weeks_knows_its_memory_and_no_more() -> None:
+    values = counts(24 * 75)
+    for hours in (1, 3):
+        whole, cut, dropped = (weekly_scores(part, hours)[0] for part in (values, values[:1500], values[240:]))
+        assert np.array_equal(whole[:1500], cut)
+        assert np.array_equal(whole[240 + WEEKLY_MEMORY :], dropped[WEEKLY_MEMORY:])
+
+
+def test_a_busy_office_falling_silent_is_as_rare_as_it_is() -> None:
+    hour = np.arange(60 * 24)
+    usual = np.where((hour % 24 > 8) & (hour % 24 < 19), 95, 1)
+    runs = np.random.default_rng(0).poisson(usual)
+    runs[-10] = 0  # 14:00
+    assert weekly_scores(runs)[0][-10] < -3.5  # the edges of the day, smoothed, stray by 3 themselves

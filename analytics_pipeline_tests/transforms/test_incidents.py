@@ -9,7 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analytics_pipeline import stale
 from analytics_pipeline.partitions import Span
+from analytics_pipeline.statistics.anomalies import MEMORY, WINDOW, alerts, count_scores
+from analytics_pipeline.statistics.incidents import WEEKLY_MEMORY
+from analytics_pipeline.transforms import incidents
 from analytics_pipeline.transforms.incidents import make_hourly_incidents
 from analytics_pipeline_tests.transforms.conftest import Tables, at, clock
 
@@ -76,6 +80,17 @@ def test_hours_whose_sessions_cost_more_than_usual_are_kept_with_what_was_expect
     assert {row["scope"] for row in found(tables, "scope_kind = 'model'")} <= {"big"}
 
 
+def test_one_huge_session_does_not_become_what_is_expected(tables: Tables) -> None:
+    history(tables, an_hour=6, shift=2.5)
+    tables.connection.execute(
+        "UPDATE session_analytics SET total_cost = 5000 WHERE session_id = "
+        "(SELECT min(session_id) FROM session_analytics WHERE pipeline_id = 'a' AND day = '2026-02-07')"
+    )
+    make_hourly_incidents(tables.connection, SPAN, NOW)
+    (row,) = found(tables, f"metric = 'cost' AND scope = 'a' AND hour = '{INCIDENT + timedelta(hours=1)}'")
+    assert row["expected"] == pytest.approx(row["events"] * 0.1 * np.exp(1 / 8), rel=0.1)
+
+
 def test_few_failures_are_counted_one_by_one(tables: Tables) -> None:
     history(tables, an_hour=4, failing=1.0)
     make_hourly_incidents(tables.connection, SPAN, NOW)
@@ -115,6 +130,26 @@ def test_runs_and_tokens_go_by_their_own_past(tables: Tables) -> None:
     assert row["expected"] == pytest.approx(60, abs=3)
 
 
+def test_hours_in_which_nothing_ran_are_told(tables: Tables) -> None:
+    silent = {INCIDENT + timedelta(hours=i) for i in range(5)}
+    runs_an_hour(tables, {hour: n // 4 for hour, n in counts().items() if hour not in silent})
+    make_hourly_incidents(tables.connection, SPAN, NOW)
+    rows = found(tables, "metric = 'runs' AND scope_kind = 'org'")
+    assert {INCIDENT + timedelta(hours=i) for i in (2, 3, 4)} <= {row["hour"] for row in rows}
+    assert all(row["value"] < row["expected"] == pytest.approx(15 * row["hours"], rel=0.4) for row in rows)
+
+
+def test_tokens_told_are_beyond_what_that_hour_of_the_day_had() -> None:
+    rng = np.random.default_rng(2)
+    runs = np.tile(10 + 9 * np.sin(np.arange(24) / 24 * 2 * np.pi), 150)
+    tokens = rng.lognormal(7, 1.2, runs.size) * runs
+    told = [stray[1] for stray in incidents._tokens_astray(tokens, runs, 1)]
+    assert 0 < len(told) < alerts(count_scores(tokens))[MEMORY:].sum()
+    for hour in told:
+        same = tokens[hour - WINDOW : hour : 24]
+        assert tokens[hour] > same.max() or tokens[hour] < same.min()
+
+
 def test_an_hour_that_is_not_over_is_not_judged_by_its_count(tables: Tables) -> None:
     runs_an_hour(tables, {hour: n for hour, n in counts().items() if hour <= INCIDENT} | {INCIDENT: 1})
     make_hourly_incidents(tables.connection, SPAN, clock("2026-02-10T12:20"))
@@ -140,3 +175,16 @@ def test_day_by_day_on_cut_logs_it_is_the_same(tables: Tables, zone: str) -> Non
     for day in Span(date(2026, 2, 1), LAST):
         make_hourly_incidents(zoned.connection, Span(day, day), at_zone)
     assert [row for row in found(zoned) if row["day"] < cut] == whole
+
+
+@pytest.mark.parametrize(("age", "is_told"), [(20, False), (24, True)])
+def test_a_series_is_told_of_when_it_is_three_weeks_old(tables: Tables, age: int, is_told: bool) -> None:
+    since = INCIDENT - timedelta(days=age)
+    runs_an_hour(tables, {hour: n for hour, n in counts().items() if hour >= since} | {INCIDENT: 400})
+    make_hourly_incidents(tables.connection, SPAN, NOW)
+    told = {row["metric"] for row in found(tables, f"hour BETWEEN '{since}' AND '{INCIDENT}'")}
+    assert told == ({"runs", "tokens"} if is_told else set())
+
+
+def test_late_runs_bear_as_far_as_an_hour_remembers() -> None:
+    assert max(MEMORY, WEEKLY_MEMORY) <= 24 * stale.BEARS["tool_profiles"][2]

@@ -18,7 +18,7 @@ from benchmarks.accuracy import Figure
 from benchmarks.speed import circumstances, tell, write_readme
 
 PARTS = (
-    *("baselines", "incidents", "tools", "changes", "causes", "forecasts"),
+    *("baselines", "incidents", "counts", "tools", "changes", "causes", "forecasts"),
     *("nab", "capacity", "savings", "patterns"),
 )
 

@@ -46,6 +46,7 @@ class Profile:
 
 STANDARD = Profile(0.11, 1.0)
 LOW_FALSE = Profile(0.22, 1.0)
+LINES = np.arange(1.8, 5.0, 0.1).tolist()
 
 
 def corpus() -> Iterator[Series]:
@@ -71,10 +72,13 @@ def score(series: Sequence[Series], alarms: Sequence[np.ndarray], profile: Profi
         alarms: Of each file, whether a row gives an alarm, shape (rows,).
         profile: What errors cost.
     """
-    windows = sum(len(one.windows) for one in series)
-    raw = sum(_raw(one, alarm, profile) for one, alarm in zip(series, alarms, strict=True))
-    silence = -profile.missed * windows
-    return 100 * (raw - silence) / (windows - silence)
+    raw = [_raw(one, alarm, profile) for one, alarm in zip(series, alarms, strict=True)]
+    return _scaled(np.array(raw), np.array([len(one.windows) for one in series]), profile)
+
+
+def _scaled(raw: np.ndarray, windows: np.ndarray, profile: Profile) -> float:
+    silence = -profile.missed * windows.sum()
+    return float(100 * (raw.sum() - silence) / (windows.sum() - silence))
 
 
 def _raw(series: Series, alarm: np.ndarray, profile: Profile) -> float:
@@ -148,12 +152,13 @@ def figures() -> list[Figure]:
     def naive_at(line: float) -> float:
         return score(files, [naive(one, line) for one in files], STANDARD)
 
-    value, line = best(at, np.arange(1.8, 5.0, 0.1).tolist())
+    value, line = best(at, LINES)
     naive_best, naive_line = best(naive_at, np.arange(3, 12, 0.5).tolist())
+    what = f"NAB, hourly grain, {len(files)} of its 58 files, standard profile"
     return [
         Figure(
             "anomalies of counts",
-            f"NAB, hourly grain, {len(files)} of its 58 files, standard profile",
+            what,
             value,
             55.0,
             "higher",
@@ -161,8 +166,39 @@ def figures() -> list[Figure]:
             (f"the same z with its best line ({naive_line:.1f})", naive_best),
             f"best line {line:.1f}; with the pipeline's ({LINE:.1f}): {at(LINE):.1f}, low-false-alarm profile "
             f"{at(LINE, LOW_FALSE):.1f}",
-        )
+        ),
+        Figure(
+            "anomalies of counts",
+            f"{what}, line of the other half",
+            across_halves(files, scores),
+            55.0,
+            "higher",
+            None,
+            ("KNN-CAD", 56.6),
+            "mean of 100 random halves, both ways. Of these 41 files, by NAB's own result files: Numenta 63.7, KNN-CAD "
+            "56.6, Twitter 38.9, windowed Gaussian 29.0; each has 1 to 11 more on all 58",
+        ),
     ]
+
+
+def across_halves(files: Sequence[Series], scores: Sequence[np.ndarray], rounds: int = 100) -> float:
+    """Mean score of half of the files with the line that is best on the other half."""
+    raw = np.array(
+        [
+            [_raw(one, alarms_of(one, alerts(found, line)), STANDARD) for line in LINES]
+            for one, found in zip(files, scores, strict=True)
+        ]
+    )
+    windows = np.array([len(one.windows) for one in files])
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(rounds):
+        order = rng.permutation(len(files))
+        halves = order[: len(files) // 2], order[len(files) // 2 :]
+        for chosen_on, told_of in (halves, halves[::-1]):
+            by_line = [_scaled(raw[chosen_on, i], windows[chosen_on], STANDARD) for i in range(len(LINES))]
+            found.append(_scaled(raw[told_of, int(np.argmax(by_line))], windows[told_of], STANDARD))
+    return float(np.mean(found))
 
 
 if __name__ == "__main__":
