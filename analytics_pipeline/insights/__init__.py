@@ -164,8 +164,21 @@ def _scale(data: Mapping[str, Any]) -> float:
 
 def _told_once(found: list[rules.Insight]) -> list[rules.Insight]:
     """Without what is said of an org although it is one pipeline's, of which the same is said."""
-    of_pipelines = {(row["org_id"], row["data"]["metric"], row["pipeline_id"]) for row in found if row["pipeline_id"]}
-    return [row for row in found if (row["org_id"], row["data"]["metric"], _only_pipeline(row)) not in of_pipelines]
+    told = [row for row in found if row["pipeline_id"] is not None]
+    of_pipelines = {(row["org_id"], row["data"]["metric"], row["pipeline_id"]) for row in told}
+    alike = {_figures(row) for row in told}
+    return [
+        row
+        for row in found
+        if (row["org_id"], row["data"]["metric"], _only_pipeline(row)) not in of_pipelines
+        and (row["pipeline_id"] is not None or _figures(row) not in alike)
+    ]
+
+
+def _figures(insight: rules.Insight) -> tuple[Any, ...]:
+    """The same for an org and for the only pipeline that it has."""
+    data = insight["data"]
+    return insight["org_id"], insight["type"], data["metric"], data["previous"], data["current"]
 
 
 def _only_pipeline(insight: rules.Insight) -> str | None:

@@ -6,8 +6,8 @@ one day to the next (lifecycle.py). A better rule slots in as one more function 
 
 No rule speaks of fewer than `MINIMUM_RUNS` runs in a period that it judges: three runs do not shout. Money is compared
 only where the runs reach back to the first seventh of the earlier period: where the logs, or the pipeline, begin within
-it, its sum is no yardstick. A change is a finding where it is large enough and, over all tests of the org's report, no
-chance (statistics.md §3).
+it, its sum is no yardstick; a pipeline that began after it rose from nothing. A change is a finding where it is large
+enough and, over all tests of the org's report, no chance (statistics.md §3).
 """
 
 from __future__ import annotations
@@ -257,12 +257,14 @@ def _p_of_level(scope: Scope, thresholds: Thresholds) -> float:
 def cost_spike(scope: Scope, window: Window, thresholds: Thresholds) -> Insight | None:
     """Known spending rose by at least the threshold; from nothing, to at least the amount that matters."""
     previous, current, verdict = scope.previous, scope.current, scope.significant("cost")
-    if verdict is None or min(previous.runs, current.runs) < MINIMUM_RUNS or not window.is_comparable(scope.first_run):
+    is_yardstick = not previous.runs or (previous.runs >= MINIMUM_RUNS and window.is_comparable(scope.first_run))
+    if verdict is None or current.runs < MINIMUM_RUNS or not is_yardstick:
         return None
-    if previous.cost_usd is None or current.cost_usd is None:
+    spent = previous.cost_usd if previous.runs else Decimal(0)
+    if spent is None or current.cost_usd is None:
         return None
-    before, after = float(previous.cost_usd), float(current.cost_usd)
-    rise = float(current.cost_usd / previous.cost_usd) - 1 if previous.cost_usd else None
+    before, after = float(spent), float(current.cost_usd)
+    rise = float(current.cost_usd / spent) - 1 if spent else None
     if rise is None:
         severity = "warning" if after >= thresholds.minimum_amount else None
     else:
@@ -278,7 +280,7 @@ def cost_spike(scope: Scope, window: Window, thresholds: Thresholds) -> Insight 
         severity=severity,
         metric="cost",
         values=(before, after, percent),
-        amount_usd=float(current.cost_usd - previous.cost_usd),
+        amount_usd=float(current.cost_usd - spent),
         verdict=verdict,
         fields={
             "previous_cost": before,

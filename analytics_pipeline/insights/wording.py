@@ -113,6 +113,8 @@ def _cost_spike(insight: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first_cost_step(data: Mapping[str, Any]) -> str:
+    if not data["previous_runs"]:
+        return "See that it is meant to run, and what it may cost: there was none of it in the period before."
     if data["change_percent"] is None:
         return "Find out what began to cost: the period before had runs, and spent nothing."
     if data["current_runs"] >= (1 + data["change_percent"] / 200) * data["previous_runs"]:

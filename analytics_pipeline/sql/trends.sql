@@ -1,6 +1,6 @@
 -- Each metric of each scope in a period against the one before, with what its test says. Significant is a change of at
 -- least $significant_change, of an average also free of mix and size, with q below 0.10; from 0 any change is large. Of
--- a model only what its own calls tell.
+-- a model only what its own calls tell. Without runs the totals of a period are 0.
 -- Grain: as_of_day, org_id, scope_kind, scope, metric, period_days.
 -- Inputs: trend_runs, trend_models, trend_tests. Parameters: $as_of_day, $period_days, $significant_change.
 -- engine: duckdb
@@ -38,7 +38,9 @@ pairs AS (
         p.scope,
         m.metric,
         max(CASE WHEN p.is_current = 1 THEN m.value END) AS current_value,
-        max(CASE WHEN p.is_current = 0 THEN m.value END) AS previous_value
+        max(CASE WHEN p.is_current = 0 THEN m.value END) AS previous_value,
+        count(CASE WHEN p.is_current = 1 THEN 1 END) AS current_rows,
+        count(CASE WHEN p.is_current = 0 THEN 1 END) AS previous_rows
     FROM periods AS p
     CROSS JOIN LATERAL (
         VALUES
@@ -56,8 +58,10 @@ pairs AS (
 
 known AS (
     SELECT * REPLACE (
-        CASE WHEN metric = 'runs' THEN coalesce(current_value, 0) ELSE current_value END AS current_value,
-        CASE WHEN metric = 'runs' THEN coalesce(previous_value, 0) ELSE previous_value END AS previous_value
+        CASE WHEN metric IN ('cost', 'tokens', 'runs') AND current_rows = 0 THEN 0 ELSE current_value END
+            AS current_value,
+        CASE WHEN metric IN ('cost', 'tokens', 'runs') AND previous_rows = 0 THEN 0 ELSE previous_value END
+            AS previous_value
     )
     FROM pairs
 ),

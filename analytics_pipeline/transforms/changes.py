@@ -94,14 +94,17 @@ def compare(
         "org": org_id,
     }
     kinds = ("run", "model") if models else ("run",)
+    orgs: Days = {}
     for kind in kinds:
         if kind == "model":
             engine.make(connection, "change_calls", "change_calls", **parameters)
         sums = _by_scope(_rows(connection, f"change_{kind}s", parameters), history)
+        orgs |= {key: runs for key, runs in sums.items() if key[1] == "org" and key[3] == "runs"}
         engine.make(connection, "change_items", f"change_{kind}_items", **parameters)
         for days, blocks in cuts.items():
             residuals = _by_scope(_rows(connection, "change_residuals", {"days": days}), 2 * days)
-            found[days] |= _total_tests(_within(sums, max(blocks.days, 2 * days)), blocks)
+            within = max(blocks.days, 2 * days)
+            found[days] |= _total_tests(_within(sums, within), _within(orgs, within), blocks)
             found[days] |= _rate_tests(sums, days)
             found[days] |= _average_tests(residuals, days, ends_at, clock)
     return found
@@ -149,14 +152,19 @@ def _scopes(row: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     return [("org", row["org_id"]), ("project", row["project"]), ("pipeline", row["pipeline_id"])]
 
 
-def _total_tests(sums: Days, blocks: change.Blocks) -> dict[Key, Comparison]:
-    """Scopes of as many known blocks are tested together; a block begun too late is no yardstick."""
+def _total_tests(sums: Days, orgs: Days, blocks: change.Blocks) -> dict[Key, Comparison]:
+    """Scopes of as many known blocks are tested together; a block begun too late is no yardstick.
+
+    Of a scope that was not there before the tested block its org's earlier blocks say so.
+    """
     import numpy as np
 
     groups: dict[int, list[Key]] = {}
     for org_id, kind, scope, name in sums:
         if name in TOTALS:
-            earlier = _known_blocks(sums[org_id, kind, scope, "runs"], blocks) - 1
+            runs = sums[org_id, kind, scope, "runs"]
+            is_new = not runs[: -blocks.length].any()
+            earlier = _known_blocks(orgs.get((org_id, "org", org_id, "runs"), runs) if is_new else runs, blocks) - 1
             groups.setdefault(earlier, []).append((org_id, kind, scope, name))
     found: dict[Key, Comparison] = {}
     for earlier, keys in sorted(groups.items()):

@@ -100,6 +100,14 @@ def test_from_nothing_the_amount_counts(cost: str, severity: str | None) -> None
         assert "from nothing" in spike["title"]
 
 
+def test_a_new_pipeline_rose_from_nothing() -> None:
+    spike = found(rules.Figures(), figures(cost_usd=Decimal(40)), first_run=WEEK.start, pipeline_id="new")["cost_spike"]
+    assert (spike["severity"], spike["data"]["previous"], spike["amount_usd"]) == ("warning", 0.0, 40.0)
+    assert "meant to run" in spike["recommendations"][0]
+    assert "cost_spike" not in found(rules.Figures(), figures(runs=9), first_run=WEEK.start)
+    assert "cost_spike" not in found(rules.Figures(), figures(), first_run=WEEK.start, verdicts={})
+
+
 @pytest.mark.parametrize(
     ("adjusted", "kind"),
     [

@@ -87,6 +87,27 @@ def test_a_week_without_earlier_ones_is_not_tested(tables: Tables) -> None:
     assert {(row["p_value"], row["is_significant"]) for row in tables.rows("FROM trends")} == {(None, False)}
 
 
+def test_what_is_new_and_what_is_gone_changed(tables: Tables) -> None:
+    fill(tables)
+    for day in range(7):
+        new, gone = (START - timedelta(days=back, hours=1) for back in (day, day + 7))
+        for week in range(4):
+            tables.run((gone - timedelta(weeks=week)).isoformat(), pipeline_id="gone", cost_usd=Decimal(1))
+        tables.run(new.isoformat(), pipeline_id="new", cost_usd=Decimal(1))
+    make(tables)
+    new, gone = trend(tables, "cost", "new"), trend(tables, "cost", "gone")
+    assert (new["previous_value"], new["current_value"], new["direction"], new["change_percent"]) == (0, 7, "up", None)
+    assert (gone["current_value"], gone["direction"], gone["change_percent"]) == (0, "down", -100)
+    assert trend(tables, "runs", "new")["is_significant"]
+
+
+def test_a_run_once_a_month_is_nothing_new(tables: Tables) -> None:
+    fill(tables)
+    tables.run((START - timedelta(days=1)).isoformat(), pipeline_id="seldom", cost_usd=Decimal(1))
+    make(tables)
+    assert trend(tables, "cost", "seldom")["direction"] == "stable"
+
+
 def test_two_weeks_are_tested_by_weekday(tables: Tables) -> None:
     fill(tables, weeks=2, factor=3.0)
     make(tables)

@@ -54,7 +54,7 @@ def figures(seeds: Iterable[int] = REPORTED) -> list[Figure]:
     """Surges and silences found, and false alarms, of series of five kinds."""
     seeds = list(seeds)
     found = []
-    detail = f"{len(seeds)} series of 100 days, 51 judged; naive: 3 deviations off that hour in 14 days; our own targets"
+    detail = f"{len(seeds)} series of 100 days, 51 judged; naive: 3 deviations off that hour in 14 days; own targets"
     for kind in _KINDS:
         ours, naive = (_rates(kind, seeds, rule) for rule in (_ours, _naive))
         found += [
