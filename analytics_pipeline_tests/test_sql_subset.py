@@ -34,7 +34,7 @@ FUNCTIONS = _words("""
 """)
 SPARK_NAMES = {"TryCast": "Cast", "Quantile": "percentile"}
 """What sqlglot calls the same words when it reads them as Spark's."""
-MACROS = {"percentile"}
+MACROS = {"get", "percentile"}
 """Functions of Spark that macros.sql gives to DuckDB and sqlglot does not know there."""
 NUMBERS = {exp.DataType.Type[name] for name in ("BIGINT", "INT", "DOUBLE", "DECIMAL")}
 
@@ -152,6 +152,7 @@ def test_what_only_one_engine_understands_is_a_fault(sql: str, fault: str) -> No
     [
         "SELECT a, CAST(sum(b) AS BIGINT) AS b FROM t WHERE c >= $start AND c < $end GROUP BY a",
         "SELECT CASE WHEN b > 0 THEN a / b END AS c, a / nullif(b, 0) AS d, a / 1000 AS e FROM t",
+        "SELECT get(percentile(a, $shares), 0) AS low, get(percentile(a, $shares), 1) AS high FROM t",
         "SELECT percentile(a, 0.95) AS p FROM t AS t INNER JOIN u AS u ON t.a IS NOT DISTINCT FROM u.a",
         "SELECT row_number() OVER (PARTITION BY a ORDER BY b DESC NULLS LAST, c ASC NULLS FIRST) AS n FROM t",
         "SELECT unix_micros(a) - unix_micros(b) AS c FROM t WHERE CAST($org AS VARCHAR) IS NULL OR org_id = $org",

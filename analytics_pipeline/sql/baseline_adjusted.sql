@@ -9,9 +9,9 @@ SELECT
     f.cluster_no,
     f.pipeline_no,
     f.org_no,
-    CAST(round((f.cost - coalesce(s.cost_slope * (f.size - s.size_centre), 0)) * 10000) AS INTEGER) AS cost,
-    CAST(round((f.duration - coalesce(s.duration_slope * (f.size - s.size_centre), 0)) * 10000) AS INTEGER) AS duration,
-    CAST(round((f.tokens - coalesce(s.tokens_slope * (f.size - s.size_centre), 0)) * 10000) AS INTEGER) AS tokens
+    CAST(round((f.cost - s.cost_slope * coalesce(f.size - s.size_centre, 0)) * 10000) AS INTEGER) AS cost,
+    CAST(round((f.duration - s.duration_slope * coalesce(f.size - s.size_centre, 0)) * 10000) AS INTEGER) AS duration,
+    CAST(round((f.tokens - s.tokens_slope * coalesce(f.size - s.size_centre, 0)) * 10000) AS INTEGER) AS tokens
 FROM baseline_sessions AS f
 INNER JOIN window_days AS w ON w.member_day = f.day
 INNER JOIN baseline_slopes AS s ON s.as_of_day = w.day AND s.pipeline_no = f.pipeline_no

@@ -23,14 +23,36 @@ WITH medians AS (
     )
 ),
 
+-- a group has the number of its first genus; each row names the groups above it, so that none is looked for among all
+levels AS (
+    SELECT
+        m.as_of_day,
+        g.org_no,
+        g.pipeline_no,
+        g.cluster_no,
+        g.genus_no,
+        CASE
+            WHEN m.genus_no IS NOT NULL THEN 'genus'
+            WHEN m.cluster_no IS NOT NULL THEN 'cluster'
+            WHEN m.pipeline_no IS NOT NULL THEN 'pipeline'
+            ELSE 'org'
+        END AS level,
+        m.costs,
+        m.durations,
+        m.token_counts,
+        m.cost,
+        m.duration,
+        m.tokens
+    FROM medians AS m
+    INNER JOIN baseline_groups AS g ON g.genus_no = coalesce(m.genus_no, m.cluster_no, m.pipeline_no, m.org_no)
+),
+
 by_metric AS (
-    SELECT as_of_day, 'cost' AS metric, org_no, pipeline_no, cluster_no, genus_no, costs AS n, cost AS middle FROM medians
+    SELECT *, 'cost' AS metric, costs AS n, cost AS middle FROM levels
     UNION ALL
-    SELECT as_of_day, 'duration' AS metric, org_no, pipeline_no, cluster_no, genus_no, durations AS n, duration AS middle
-    FROM medians
+    SELECT *, 'duration' AS metric, durations AS n, duration AS middle FROM levels
     UNION ALL
-    SELECT as_of_day, 'tokens' AS metric, org_no, pipeline_no, cluster_no, genus_no, token_counts AS n, tokens AS middle
-    FROM medians
+    SELECT *, 'tokens' AS metric, token_counts AS n, tokens AS middle FROM levels
 ),
 
 pipelines AS (
@@ -41,8 +63,9 @@ pipelines AS (
         p.n,
         (p.n * coalesce(p.middle, 0) + o.middle) / nullif(p.n + 1, 0) AS location
     FROM by_metric AS p
-    INNER JOIN baseline_groups AS g ON g.genus_no = p.pipeline_no
-    INNER JOIN by_metric AS o ON o.as_of_day = p.as_of_day AND o.metric = p.metric AND o.org_no = g.org_no
+    INNER JOIN by_metric AS o ON
+        o.as_of_day = p.as_of_day AND o.metric = p.metric AND o.org_no = p.org_no AND o.level = 'org'
+    WHERE p.level = 'pipeline'
 ),
 
 clusters AS (
@@ -51,10 +74,12 @@ clusters AS (
         c.metric,
         c.cluster_no,
         c.n,
+        p.n AS pipeline_n,
+        p.location AS pipeline_location,
         (c.n * coalesce(c.middle, 0) + p.location) / nullif(c.n + 1, 0) AS location
     FROM by_metric AS c
-    INNER JOIN baseline_groups AS g ON g.genus_no = c.cluster_no
-    INNER JOIN pipelines AS p ON p.as_of_day = c.as_of_day AND p.metric = c.metric AND p.pipeline_no = g.pipeline_no
+    INNER JOIN pipelines AS p ON p.as_of_day = c.as_of_day AND p.metric = c.metric AND p.pipeline_no = c.pipeline_no
+    WHERE c.level = 'cluster'
 )
 
 SELECT
@@ -63,11 +88,10 @@ SELECT
     m.genus_no,
     m.n AS genus_n,
     c.n AS cluster_n,
-    p.n AS pipeline_n,
+    c.pipeline_n,
     (m.n * coalesce(m.middle, 0) + 5 * c.location) / nullif(m.n + 5, 0) AS genus_location,
     c.location AS cluster_location,
-    p.location AS pipeline_location
+    c.pipeline_location
 FROM by_metric AS m
-INNER JOIN baseline_groups AS g ON g.genus_no = m.genus_no
-INNER JOIN clusters AS c ON c.as_of_day = m.as_of_day AND c.metric = m.metric AND c.cluster_no = g.cluster_no
-INNER JOIN pipelines AS p ON p.as_of_day = m.as_of_day AND p.metric = m.metric AND p.pipeline_no = g.pipeline_no
+INNER JOIN clusters AS c ON c.as_of_day = m.as_of_day AND c.metric = m.metric AND c.cluster_no = m.cluster_no
+WHERE m.level = 'genus'

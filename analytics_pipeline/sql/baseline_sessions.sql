@@ -10,7 +10,7 @@ SELECT
     g.pipeline_no,
     g.org_no,
     s.total_cost,
-    CASE WHEN s.total_duration_ms < 1e15 THEN s.total_duration_ms END AS total_duration_ms,
+    CAST(round(CASE WHEN s.total_duration_ms < 1e15 THEN s.total_duration_ms END * 1000) AS BIGINT) AS duration_us,
     s.total_tokens,
     CASE WHEN s.total_cost > 0 THEN ln(CAST(s.total_cost AS DOUBLE)) END AS cost,
     CASE WHEN s.total_duration_ms > 0 AND s.total_duration_ms < 1e15 THEN ln(s.total_duration_ms) END AS duration,

@@ -1,7 +1,7 @@
 -- How long the tails are: the 90th percentile of the absolute residuals, each in units of its category's scale, over
 -- their median; a million where only the median is 0, NULL where both are.
 -- Grain: as_of_day, metric, org_no.
--- Inputs: baseline_residuals, baseline_scales. Parameters: none.
+-- Inputs: baseline_residuals, baseline_scales. Parameters: $middle_and_high (0.5 and 0.9).
 -- engine: portable
 WITH scales AS (
     SELECT
@@ -29,12 +29,12 @@ quantiles AS (
     SELECT
         as_of_day,
         org_no,
-        percentile(cost, 0.5) AS cost_middle,
-        percentile(cost, 0.9) AS cost_high,
-        percentile(duration, 0.5) AS duration_middle,
-        percentile(duration, 0.9) AS duration_high,
-        percentile(tokens, 0.5) AS tokens_middle,
-        percentile(tokens, 0.9) AS tokens_high
+        get(percentile(cost, $middle_and_high), 0) AS cost_middle,
+        get(percentile(cost, $middle_and_high), 1) AS cost_high,
+        get(percentile(duration, $middle_and_high), 0) AS duration_middle,
+        get(percentile(duration, $middle_and_high), 1) AS duration_high,
+        get(percentile(tokens, $middle_and_high), 0) AS tokens_middle,
+        get(percentile(tokens, $middle_and_high), 1) AS tokens_high
     FROM scaled
     GROUP BY as_of_day, org_no
 )

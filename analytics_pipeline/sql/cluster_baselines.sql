@@ -1,51 +1,13 @@
 -- What sessions of the 30 days before each day were like, by pipeline, by its input category and by its genus. A
 -- session with unpriced calls is in no baseline; every other is, whatever its status, with the figures that it knows.
--- The sums are exact and each day's are made once (money to the nanodollar, durations to the microsecond), so that
--- neither the order of the sessions nor the other days made with it show in a mean or a deviation. Beside them stands
--- what was fitted to the logarithms, as the scores use it. Percentiles of whole numbers take two thirds of the time.
+-- The sums of the days are exact, so that neither the order of the sessions nor the other days made with it show in a
+-- mean or a deviation. Beside them stands what was fitted to the logarithms, as the scores use it. Percentiles of whole
+-- numbers take two thirds of the time.
 -- Grain: as_of_day, org_id, level, pipeline_id, input_category, genus_hash.
--- Inputs: baseline_sessions, baseline_groups, window_days, baseline_fits. Parameters: none.
+-- Inputs: baseline_sessions, baseline_days, baseline_groups, window_days, baseline_fits.
+-- Parameters: $middle_and_high (0.5 and 0.95).
 -- engine: portable
-WITH known AS (
-    SELECT
-        day,
-        genus_no,
-        cluster_no,
-        pipeline_no,
-        total_cost,
-        CAST(round(CAST(total_cost AS DOUBLE) * 1000000000) AS BIGINT) AS nanodollars,
-        CAST(round(total_duration_ms * 1000) AS DECIMAL(19, 0)) AS duration_us,
-        CAST(total_tokens AS DECIMAL(19, 0)) AS tokens
-    FROM baseline_sessions
-),
-
-days AS (
-    SELECT
-        day,
-        genus_no,
-        cluster_no,
-        pipeline_no,
-        count(*) AS run_count,
-        count(total_cost) AS costs,
-        count(duration_us) AS durations,
-        count(tokens) AS token_counts,
-        sum(total_cost) AS cost_sum,
-        sum(duration_us) AS duration_sum,
-        sum(tokens) AS token_sum,
-        sum(total_cost * total_cost) AS cost_squares,
-        sum(duration_us * duration_us) AS duration_squares,
-        sum(tokens * tokens) AS token_squares,
-        min(total_cost) AS least_cost,
-        min(duration_us) AS least_duration,
-        min(tokens) AS least_tokens,
-        max(total_cost) AS most_cost,
-        max(duration_us) AS most_duration,
-        max(tokens) AS most_tokens
-    FROM known
-    GROUP BY day, genus_no, cluster_no, pipeline_no
-),
-
-sums AS (
+WITH sums AS (
     SELECT
         w.day AS as_of_day,
         CASE
@@ -67,7 +29,7 @@ sums AS (
         CASE WHEN min(d.least_cost) < max(d.most_cost) THEN 1 ELSE 0 END AS costs_differ,
         CASE WHEN min(d.least_duration) < max(d.most_duration) THEN 1 ELSE 0 END AS durations_differ,
         CASE WHEN min(d.least_tokens) < max(d.most_tokens) THEN 1 ELSE 0 END AS tokens_differ
-    FROM days AS d
+    FROM baseline_days AS d
     INNER JOIN window_days AS w ON w.member_day = d.day
     GROUP BY GROUPING SETS ((w.day, d.pipeline_no), (w.day, d.cluster_no), (w.day, d.genus_no))
 ),
@@ -81,9 +43,17 @@ quantiles AS (
             ELSE 'global'
         END AS level,
         coalesce(k.genus_no, k.cluster_no, k.pipeline_no) AS group_no,
-        percentile(k.nanodollars, 0.5) / 1000000000 AS median_cost,
-        percentile(k.nanodollars, 0.95) / 1000000000 AS p95_cost
-    FROM known AS k
+        get(percentile(k.nanodollars, $middle_and_high), 0) / 1000000000 AS median_cost,
+        get(percentile(k.nanodollars, $middle_and_high), 1) / 1000000000 AS p95_cost
+    FROM (
+        SELECT
+            day,
+            genus_no,
+            cluster_no,
+            pipeline_no,
+            CAST(round(CAST(total_cost AS DOUBLE) * 1000000000) AS BIGINT) AS nanodollars
+        FROM baseline_sessions
+    ) AS k
     INNER JOIN window_days AS w ON w.member_day = k.day
     GROUP BY GROUPING SETS ((w.day, k.pipeline_no), (w.day, k.cluster_no), (w.day, k.genus_no))
 ),

@@ -1,7 +1,8 @@
 -- Each session with its figures, what was to be expected and how far off it is. A score that is no number (NaN, which
 -- is greater than every number) is none.
 -- Grain: org_id, session_id.
--- Inputs: session_offsets, robust_scores (session_no, cost, duration, tokens). Parameters: $outlier_z, $anomaly_z, $now.
+-- Inputs: sessions, span_days, session_offsets, robust_scores (session_no, cost, duration, tokens).
+-- Parameters: $outlier_z, $anomaly_z, $now.
 -- engine: portable
 SELECT
     s.session_id,
@@ -67,12 +68,43 @@ SELECT
     $now AS analyzed_at
 FROM (
     SELECT
-        o.*,
+        e.*,
+        o.global_avg_cost,
+        o.global_avg_duration,
+        o.cluster_avg_cost,
+        o.cluster_stddev_cost,
+        o.cluster_avg_duration,
+        o.cluster_stddev_duration,
+        o.genus_avg_cost,
+        o.global_run_count,
+        o.cluster_run_count,
+        o.genus_run_count,
+        o.cost_z_score,
+        o.duration_z_score,
+        o.tokens_z_score,
+        o.ln_cost,
+        o.cost_excess,
+        o.ln_duration,
+        o.duration_excess,
+        o.baseline_level,
+        CAST(e.total_cost AS DOUBLE) AS cost,
+        e.total_tokens_in + e.total_tokens_out AS tokens,
+        CASE
+            WHEN e.unpriced_calls > 0 OR e.total_cost IS NULL THEN 'missing'
+            WHEN e.total_cost < 0 THEN 'invalid'
+            WHEN e.total_cost = 0 THEN 'zero'
+            ELSE 'ok'
+        END AS metric_status,
+        EXTRACT(HOUR FROM e.local_created_at) AS hour_of_day,
+        -- day 0 of the epoch was a Thursday
+        (CAST(floor(unix_micros(e.local_created_at) / CAST(86400000000 AS DOUBLE)) AS BIGINT) + 3) % 7 AS day_of_week,
         CASE WHEN r.cost < 100 THEN r.cost END AS cost_robust_z,
         CASE WHEN r.duration < 100 THEN r.duration END AS duration_robust_z,
         CASE WHEN r.tokens < 100 THEN r.tokens END AS tokens_robust_z,
         greatest(CASE WHEN r.cost < 100 THEN abs(r.cost) END, CASE WHEN r.duration < 100 THEN abs(r.duration) END)
             AS largest_z
-    FROM session_offsets AS o
+    FROM sessions AS e
+    INNER JOIN span_days AS d ON d.day = e.day
+    INNER JOIN session_offsets AS o ON o.org_id = e.org_id AND o.session_id = e.session_id
     INNER JOIN robust_scores AS r ON r.session_no = o.session_no
 ) AS s

@@ -1,13 +1,33 @@
 -- Each session of the days beside what the 30 days before were like. z = (value - cluster mean) / cluster deviation.
 -- Offset = how far ln(value) lies from what was fitted for its genus (else its category, else its pipeline) and input
 -- size, in units of the fitted scale and of the uncertainty of the fit: 1.57 / n is the variance of a median of n.
--- A pipeline with fewer than 5 sessions judges nothing.
+-- A pipeline with fewer than 5 sessions judges nothing. What a session says of itself stays in `sessions`, for keeping
+-- wide rows is what takes long.
 -- Grain: session_no (one per org_id, session_id).
 -- Inputs: sessions, cluster_baselines, span_days. Parameters: none.
 -- engine: portable
 SELECT
-    row_number() OVER (ORDER BY s.org_id ASC NULLS FIRST, s.session_id ASC NULLS FIRST) AS session_no,
-    s.*,
+    s.session_no,
+    s.org_id,
+    s.session_id,
+    s.global_avg_cost,
+    s.global_avg_duration,
+    s.cluster_avg_cost,
+    s.cluster_stddev_cost,
+    s.cluster_avg_duration,
+    s.cluster_stddev_duration,
+    s.genus_avg_cost,
+    s.global_run_count,
+    s.cluster_run_count,
+    s.genus_run_count,
+    s.cost_z_score,
+    s.duration_z_score,
+    s.tokens_z_score,
+    s.ln_cost,
+    s.cost_excess,
+    s.ln_duration,
+    s.duration_excess,
+    s.baseline_level,
     CASE
         WHEN s.cost_scale > 0
             THEN s.cost_excess / (
@@ -108,25 +128,23 @@ FROM (
         END AS baseline_level
     FROM (
         SELECT
-            e.*,
+            row_number() OVER (ORDER BY e.org_id ASC NULLS FIRST, e.session_id ASC NULLS FIRST) AS session_no,
+            e.org_id,
+            e.session_id,
+            e.day,
+            e.pipeline_id,
+            e.input_category,
+            e.genus_hash,
+            e.unpriced_calls,
+            e.total_duration_ms,
+            e.total_tokens,
             CAST(e.total_cost AS DOUBLE) AS cost,
-            e.total_tokens_in + e.total_tokens_out AS tokens,
-            CASE
-                WHEN e.unpriced_calls > 0 OR e.total_cost IS NULL THEN 'missing'
-                WHEN e.total_cost < 0 THEN 'invalid'
-                WHEN e.total_cost = 0 THEN 'zero'
-                ELSE 'ok'
-            END AS metric_status,
             CASE
                 WHEN coalesce(e.unpriced_calls, 0) = 0 AND e.total_cost > 0 THEN ln(CAST(e.total_cost AS DOUBLE))
             END AS ln_cost,
             CASE WHEN e.total_duration_ms > 0 AND e.total_duration_ms < 1e15 THEN ln(e.total_duration_ms) END AS ln_duration,
             CASE WHEN e.total_tokens > 0 THEN ln(CAST(e.total_tokens AS DOUBLE)) END AS ln_tokens,
-            CASE WHEN e.input_chars > 0 THEN ln(CAST(e.input_chars AS DOUBLE)) WHEN e.input_chars = 0 THEN 0 END AS size,
-            EXTRACT(HOUR FROM e.local_created_at) AS hour_of_day,
-            -- day 0 of the epoch was a Thursday
-            (CAST(floor(unix_micros(e.local_created_at) / CAST(86400000000 AS DOUBLE)) AS BIGINT) + 3) % 7
-                AS day_of_week
+            CASE WHEN e.input_chars > 0 THEN ln(CAST(e.input_chars AS DOUBLE)) WHEN e.input_chars = 0 THEN 0 END AS size
         FROM sessions AS e
         INNER JOIN span_days AS d ON d.day = e.day
         WHERE e.created_at < d.known_until

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from analytics_pipeline.partitions import Span
+from analytics_pipeline.transforms import sessions
 from analytics_pipeline.transforms.sessions import make_cluster_baselines, make_session_analytics
 from analytics_pipeline_tests.transforms.conftest import Row, Tables, at, clock
 
@@ -209,6 +210,31 @@ def test_the_order_of_the_sessions_shows_in_no_digit(tables: Tables) -> None:
     make(tables)
     assert tables.everything("cluster_baselines") == before
     assert all(math.isfinite(row["stddev_cost"]) for row in tables.rows("FROM cluster_baselines"))
+
+
+def test_deviations_are_exact_where_small_and_large_values_meet(tables: Tables) -> None:
+    costs = ["0.999999999", "1", "-0.5", "250000.000000001"]
+    durations, tokens = [999_999.999, 1e6, 0.001, 9e14], [999_999_999, 10**9, 0, 4 * 10**12]
+    for cost, duration, count in zip(costs, durations, tokens, strict=True):
+        fields = {"total_cost": Decimal(cost), "total_duration_ms": duration, "total_tokens": count}
+        tables.session("2026-03-20T10:00", pipeline_id="p", **fields)
+    make(tables)
+    row = baseline(tables, "global")
+    assert row["stddev_cost"] == pytest.approx(statistics.stdev(map(float, costs)), rel=1e-12)
+    assert row["stddev_duration_ms"] == pytest.approx(statistics.stdev(durations), rel=1e-12)
+    assert row["stddev_tokens"] == pytest.approx(statistics.stdev(tokens), rel=1e-12)
+
+
+def test_how_many_days_are_read_and_fitted_at_a_time_shows_in_no_digit(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history(tables, [str(Decimal(i * i) / 7) for i in range(1, 28)], input_chars=500)
+    make(tables, date(2026, 3, 20))
+    together = tables.everything("cluster_baselines")
+    monkeypatch.setattr(sessions, "_DAYS_READ_AT_A_TIME", 5)
+    monkeypatch.setattr(sessions, "_ROWS_AT_A_TIME", 50)
+    make(tables, date(2026, 3, 20))
+    assert tables.everything("cluster_baselines") == together
 
 
 def usual(tables: Tables, costs: list[float], **fields: Any) -> None:

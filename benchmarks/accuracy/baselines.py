@@ -1,17 +1,26 @@
-"""Session baselines: how many planted anomalies the scores find, and how often they cry wolf."""
+"""Session baselines: how many planted anomalies the scores find, how often they cry wolf, and how long a day takes."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from zoneinfo import ZoneInfo
 
+import duckdb
 import numpy as np
 import pandas as pd
 
+from analytics_pipeline.partitions import HISTORY_DAYS, Clock, Span
+from analytics_pipeline.transforms.sessions import make_cluster_baselines
 from benchmarks.accuracy import Figure
-from benchmarks.accuracy.worlds import REPORTED, Kind, hold, world
+from benchmarks.accuracy.worlds import CATEGORIES, FIRST_DAY, REPORTED, Kind, hold, warehouse, world
 
 _UNSCORED_DAYS = 14
 """Days at the beginning of a world that no rule is judged by."""
+_PAST_SESSIONS = 700_000
+_REPETITIONS = 5
 
 
 def figures(seeds: Iterable[int] = REPORTED) -> list[Figure]:
@@ -27,7 +36,50 @@ def figures(seeds: Iterable[int] = REPORTED) -> list[Figure]:
         if a_day == 300:
             right, naive = (_precision(worlds, rule, 2.5) for rule in ("robust", "seed"))
             found.append(Figure("baselines", "precision at |z| > 2.5", right, 0.55, "higher", naive, None, detail))
-    return found
+    return [*found, _speed()]
+
+
+def _speed() -> Figure:
+    """How long the baseline of a day takes, after a first time that warms up."""
+    day = FIRST_DAY + timedelta(days=HISTORY_DAYS)
+    clock = Clock(datetime(day.year, day.month, day.day, 12, tzinfo=UTC), ZoneInfo("UTC"))
+    seconds = []
+    with _busy_month() as connection:
+        for _ in range(1 + _REPETITIONS):
+            begun = time.perf_counter()
+            make_cluster_baselines(connection, Span(day, day), clock)
+            seconds.append(time.perf_counter() - begun)
+    what = f"seconds for the baseline of a day, {_PAST_SESSIONS:,} past sessions"
+    detail = f"median of {_REPETITIONS}, {min(seconds[1:]):.2f} to {max(seconds[1:]):.2f}; 12 pipelines, 180 genera"
+    return Figure("baselines", what, median(seconds[1:]), 0.5, "lower", None, None, detail)
+
+
+def _busy_month() -> duckdb.DuckDBPyConnection:
+    """A warehouse in memory with 30 days of sessions of whom everything is known."""
+    rng, n = np.random.default_rng(5), _PAST_SESSIONS
+    number, pipeline = np.arange(n), rng.integers(12, size=n)
+    elapsed = (number * (HISTORY_DAYS * 86_400_000 / n)).astype("timedelta64[ms]")
+    drawn = pd.DataFrame(
+        {
+            "number": number,
+            "created_at": np.datetime64(FIRST_DAY) + elapsed,
+            "pipeline_id": np.char.add("p", pipeline.astype(str)),
+            "genus_hash": np.char.add("g", (pipeline + 12 * rng.integers(3, size=n)).astype(str)),
+            "input_category": CATEGORIES[rng.integers(5, size=n)],
+            "input_chars": np.exp(rng.normal(8, 1, n)).astype(np.int64),
+            "total_cost": np.exp(rng.normal(-4, 0.6, n)),
+            "total_duration_ms": np.exp(rng.normal(9, 0.6, n)),
+            "total_tokens": np.exp(rng.normal(8, 0.6, n)).astype(np.int64),
+        }
+    )
+    connection = warehouse()
+    connection.register("drawn", drawn)
+    connection.execute(
+        "INSERT INTO sessions BY NAME SELECT * EXCLUDE (number), 'default' AS org_id, 's' || number AS session_id, "
+        "created_at AS local_created_at, created_at::DATE AS day, 0 AS unpriced_calls, 1 AS runs FROM drawn"
+    )
+    connection.unregister("drawn")
+    return connection
 
 
 def _scored(seeds: Iterable[int], kind: Kind) -> list[pd.DataFrame]:

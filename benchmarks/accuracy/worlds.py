@@ -162,12 +162,18 @@ def _incidents(rng: np.random.Generator, at: np.ndarray, kind: Kind) -> tuple[np
     return starts, within
 
 
-def hold(drawn: World) -> duckdb.DuckDBPyConnection:
-    """A warehouse in memory that holds the world's sessions, each with one run, scored as the pipeline scores them."""
+def warehouse() -> duckdb.DuckDBPyConnection:
+    """An empty warehouse in memory."""
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(engine.sql("macros"))
     schema.create_all(connection)
+    return connection
+
+
+def hold(drawn: World) -> duckdb.DuckDBPyConnection:
+    """A warehouse in memory that holds the world's sessions, each with one run, scored as the pipeline scores them."""
+    connection = warehouse()
     found = drawn.sessions
     start = np.datetime64(FIRST_DAY) + (found["at"].to_numpy() * 3.6e9).astype("timedelta64[us]")
     rows = pd.DataFrame(
