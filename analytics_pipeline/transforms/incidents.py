@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from analytics_pipeline.statistics.incidents import WEEKLY_MEMORY, among, binomi
 from analytics_pipeline.transforms.windows import cut, keep_span_days, keep_window_days
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     import duckdb
     import numpy as np
 
@@ -34,7 +36,7 @@ _FEW = 5.0
 """Expected failures below which they are counted one by one."""
 _FEW_Z = 4.0
 """Score that few failures have to pass, for it is looked at them over one hour and over three."""
-_RUNS_Z = 3.5
+RUNS_Z = 3.5
 """Score that a number of runs has to pass, for it is looked at both ways."""
 _BUSY = {"runs": 2.0, "tokens": 5.0}
 """Mean runs an hour of 14 days below which an hour's runs or tokens are not judged: chance alone scatters them."""
@@ -42,6 +44,8 @@ _YOUNG = 21 * 24
 """Hours from its first run on in which a series' counts are not judged: too little is known of how they scatter."""
 _OF = {1: "", 3: "_of_three"}
 """How columns of so many hours are named."""
+_CHANGED = 2
+"""Hours by which changes of the clocks may shorten a past."""
 _DAYS_AT_A_TIME = 62
 _HOUR = timedelta(hours=1)
 
@@ -130,23 +134,43 @@ def _of_counts(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock) 
 
     starts_at, ends_at = clock.day_bounds(span.first)[0], min(clock.day_bounds(span.last)[1], clock.naive)
     first, end = (instant.replace(minute=0, second=0, microsecond=0) for instant in (starts_at, ends_at))
-    begin = first - max(MEMORY, WEEKLY_MEMORY) * _HOUR
+    begin = first - (max(MEMORY, WEEKLY_MEMORY) + _CHANGED) * _HOUR
     rows = _rows(connection, "incident_counts", starts_at=begin, ends_at=end)
     series = [(key, list(group)) for key, group in groupby(rows, key=itemgetter("org_id", "scope_kind", "scope"))]
     kinds = Counter(key[:2] for key, _ in series)
+    hours, is_skipped = _by_the_clock(begin, int((end - begin) / _HOUR), clock.zone)
     for key, group in series:
         runs, tokens = (np.zeros(int((end - begin) / _HOUR)) for _ in range(2))
         for row in group:
             hour = int((row["hour"] - begin) / _HOUR)
             runs[hour], tokens[hour] = row["runs"], row["tokens"]
         place = dict(zip(("org_id", "scope_kind", "scope"), key, strict=True))
-        for metric, hour, score, hours, value, usual in chain(
-            runs_astray(runs, kinds[key[:2]]), _tokens_astray(tokens, runs, kinds[key[:2]])
+        for metric, at, score, together, value, usual in chain(
+            runs_astray(runs[hours], kinds[key[:2]]), _tokens_astray(tokens[hours], runs[hours], kinds[key[:2]])
         ):
-            start = begin + hour * _HOUR
+            start = begin + int(hours[at]) * _HOUR
             day = (start + _HOUR - timedelta(microseconds=1)).replace(tzinfo=UTC).astimezone(clock.zone).date()
-            if span.first <= day <= span.last:
-                yield _incident(place | {"hour": start, "day": day, "metric": metric}, score, hours, None, value, usual)
+            if span.first <= day <= span.last and not is_skipped[at]:
+                told = place | {"hour": start, "day": day, "metric": metric}
+                yield _incident(told, score, together, None, value, usual)
+
+
+def _by_the_clock(begin: datetime, count: int, zone: ZoneInfo) -> tuple[np.ndarray, np.ndarray]:
+    """Consecutive hours of the zone's clocks: which of `count` UTC hours each is, and whether the clocks skipped it.
+
+    People's weeks go by their clocks. An hour that these skip is as the one before; of one that they repeat only the
+    first is looked at.
+    """
+    import numpy as np
+
+    shown = [
+        (begin + hour * _HOUR).replace(tzinfo=UTC).astimezone(zone).replace(minute=0, tzinfo=None)
+        for hour in range(count)
+    ]
+    places = np.array([int((instant - shown[0]) / _HOUR) for instant in shown])
+    every = np.arange(places[-1] + 1)
+    first, last = (np.searchsorted(places, every, side=side) for side in ("left", "right"))
+    return np.minimum(first, last - 1), ~np.isin(every, places)
 
 
 Stray = tuple[str, int, float, int, float, float]
@@ -162,7 +186,7 @@ def runs_astray(runs: np.ndarray, looks: int) -> Iterator[Stray]:
         return
     found = {hours: weekly_scores(runs, hours) for hours in (1, 3)}
     sizes = {hours: among(np.abs(scores), np.full(runs.size, 2.0 * looks)) for hours, (scores, _) in found.items()}
-    for hour in np.flatnonzero(judged & (np.maximum(sizes[1], sizes[3]) > _RUNS_Z)).tolist():
+    for hour in np.flatnonzero(judged & (np.maximum(sizes[1], sizes[3]) > RUNS_Z)).tolist():
         hours = 1 if sizes[1][hour] >= sizes[3][hour] else 3
         came = float(runs[hour + 1 - hours : hour + 1].sum())
         yield "runs", hour, float(sizes[hours][hour]), hours, came, float(found[hours][1][hour])

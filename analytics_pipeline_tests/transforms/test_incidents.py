@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from analytics_pipeline import stale
-from analytics_pipeline.partitions import Span
+from analytics_pipeline.partitions import Clock, Span
 from analytics_pipeline.statistics.anomalies import MEMORY, WINDOW, alerts, count_scores
 from analytics_pipeline.statistics.incidents import WEEKLY_MEMORY
 from analytics_pipeline.transforms import incidents
@@ -148,6 +149,19 @@ def test_tokens_told_are_beyond_what_that_hour_of_the_day_had() -> None:
     for hour in told:
         same = tokens[hour - WINDOW : hour : 24]
         assert tokens[hour] > same.max() or tokens[hour] < same.min()
+
+
+@pytest.mark.parametrize("changed", ["2026-03-08", "2026-11-01"])
+def test_when_the_clocks_change_the_week_goes_on_by_them(tables: Tables, changed: str) -> None:
+    zone, rng = ZoneInfo("America/New_York"), np.random.default_rng(6)
+    begin = at(changed) - timedelta(days=70)
+    hours = [begin + timedelta(hours=hour) for hour in range(24 * 90)]
+    local = [hour.replace(tzinfo=UTC).astimezone(zone) for hour in hours]
+    rates = [200 if 8 < hour.hour < 19 and hour.weekday() < 5 else 2 for hour in local]
+    runs_an_hour(tables, {hour: int(rng.poisson(rate)) for hour, rate in zip(hours, rates, strict=True)})
+    span = Span(begin.date(), begin.date() + timedelta(days=88))
+    make_hourly_incidents(tables.connection, span, Clock(datetime(2027, 1, 1, tzinfo=UTC), zone))
+    assert len(found(tables, "metric = 'runs'")) <= 2
 
 
 def test_an_hour_that_is_not_over_is_not_judged_by_its_count(tables: Tables) -> None:
