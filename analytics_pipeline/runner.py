@@ -63,12 +63,14 @@ class Outcome:
         runs: Runs that it took; one where nothing was to be done but look for logs.
         now: The instant that was now.
         problems: (path, what is wrong and what to do) for each file that could not be read.
+        waiting: Days outside an asked span that do not show yet what the logs hold.
     """
 
     days: int
     runs: int
     now: datetime
     problems: list[tuple[str, str]]
+    waiting: int = 0
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -125,7 +127,14 @@ def materialize(
         else:
             runs.execute("speak", _now_tags(plan.clock))
         made = sum(len(span) for span in plan.days) + (len(plan.last) if plan.last else 0)
-        return Outcome(made, runs.done, plan.clock.now, problems)
+        waiting = _waiting(settings) if first or last else 0
+        return Outcome(made, runs.done, plan.clock.now, problems, waiting)
+
+
+def _waiting(settings: Settings) -> int:
+    """How many days, up to the real today, wait to be made."""
+    with WarehouseResource.of(settings).get_connection() as connection:
+        return len(stale.due(connection, Clock(datetime.now(UTC), settings.zone), automation.DAYS))
 
 
 def _now_tags(clock: Clock) -> dict[str, str]:

@@ -214,7 +214,8 @@ def test_every_day_again_changes_nothing(few: Path, home: Path) -> None:
 
 def test_a_span_speaks_of_each_of_its_days(few: Path, home: Path) -> None:
     settings = fill(home, {path.name: lines_of(path) for path in logs(few)})
-    runner.materialize(settings, first=date(2026, 10, 18), last=date(2026, 10, 19))
+    outcome = runner.materialize(settings, first=date(2026, 10, 18), last=date(2026, 10, 19))
+    assert outcome.waiting > 0
     assert query(settings, "SELECT DISTINCT as_of_day FROM trends ORDER BY 1") == [
         (date(2026, 10, 18),),
         (date(2026, 10, 19),),

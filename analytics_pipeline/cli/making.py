@@ -205,6 +205,7 @@ def _made(outcome: Any, settings: Settings) -> dict[str, Any]:
         "days": outcome.days,
         "runs": outcome.runs,
         "now": terminal.shown_instant(outcome.now),
+        "waiting": outcome.waiting,
         "published": str(settings.published_path),
         **dict(zip(("known_cost", "unpriced_calls", "model_calls"), _cost(settings), strict=True)),
         "problems": [{"path": path, "problem": problem} for path, problem in outcome.problems],
@@ -220,6 +221,8 @@ def _say_made(outcome: Any, settings: Settings, seconds: float) -> None:
     made = f"{count(outcome.days, 'day')} and what follows" if outcome.days else "what speaks about now"
     print(f"made {made} in {seconds:.1f} s, now being {now:%Y-%m-%d %H:%M %Z}")
     print(f"published {settings.published_path} ({size / 1e6:,.1f} MB): {wording.known_cost(*_cost(settings))}")
+    if outcome.waiting:
+        print(f"{count(outcome.waiting, 'other day')} still to be made: analytics-pipeline materialize")
 
 
 def _cost(settings: Settings) -> tuple[float | None, int, int]:

@@ -214,7 +214,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, home: Path) -> dict[str, Any]:
 
     def materialize(settings: object, **arguments: Any) -> Outcome:
         kept.update(arguments)
-        return Outcome(days=2, runs=2, now=NOW, problems=[("bad.jsonl", "cannot be read: mend it")])
+        return Outcome(days=2, runs=2, now=NOW, problems=[("bad.jsonl", "cannot be read: mend it")], waiting=1)
 
     monkeypatch.setattr(runner, "materialize", materialize)
     Warehouse(home / "warehouse.duckdb", home / "analytics.duckdb").publish()
@@ -240,10 +240,12 @@ def test_materialize_tells_of_unreadable_files_and_goes_on(run: Command, asked: 
     assert "2 days" in ended.out
     assert "2026-11-21 15:00 UTC" in ended.out
     assert str(home / "analytics.duckdb") in ended.out
+    assert "1 other day still to be made: analytics-pipeline materialize" in ended.out
     assert json.loads(run("materialize", "--json").out) == {
         "days": 2,
         "runs": 2,
         "now": "2026-11-21T15:00:00Z",
+        "waiting": 1,
         "published": str(home / "analytics.duckdb"),
         "known_cost": 0.0,
         "unpriced_calls": 0,
