@@ -25,7 +25,7 @@ DEPENDENCIES = {
     "daily_series": {"run_logs"},
     "agent_status": {"run_logs"},
     "trends": {"run_logs", "daily_series"},
-    "cost_forecasts": {"daily_series"},
+    "cost_forecasts": {"run_logs"},
     "insights": {"daily_series", "trends", "cost_forecasts", "optimization", "session_analytics", "tool_profiles"},
     "optimization": {"run_logs"},
     "knowledge_gaps": {"run_logs"},

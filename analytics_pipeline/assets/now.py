@@ -102,9 +102,9 @@ def trends(
         "cost_forecasts",
         "What each org, project, pipeline and model will cost in the next 31 days, with ranges and budgets.",
         kinds={"duckdb", "sql", "python"},
-        lineage={"forecast": [("daily_series", "cost_usd")]},
+        lineage={"forecast": [("run_logs", "cost_usd")]},
     ),
-    deps=[daily_series],
+    deps=["run_logs"],
 )
 def cost_forecasts(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, settings: dg.ResourceParam[Settings]
