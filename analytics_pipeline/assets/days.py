@@ -1,7 +1,8 @@
 """What is made for every day: hourly summaries, baselines, session analytics, tool profiles.
 
-All four share one partitions definition, for a job takes one. A key is only a date: of the UTC day for
-`hourly_summaries`, of the reporting day for the others (partitions.py).
+Incidents and capacity are made with the tool profiles. All four assets share one partitions definition, for a job takes
+one. A key is only a date: of the UTC day for `hourly_summaries`, of the reporting day for the others (partitions.py).
+Does not belong here: what a row is made of (transforms/).
 """
 
 import warnings

@@ -178,7 +178,8 @@ def _told_once(found: list[rules.Insight]) -> list[rules.Insight]:
 def _figures(insight: rules.Insight) -> tuple[Any, ...]:
     """The same for an org and for the only pipeline that it has."""
     data = insight["data"]
-    return insight["org_id"], insight["type"], data["metric"], data["previous"], data["current"]
+    runs = data["total_runs"] if "total_runs" in data else data["current_runs"]
+    return insight["org_id"], insight["type"], data["metric"], runs, data["previous"], data["current"]
 
 
 def _only_pipeline(insight: rules.Insight) -> str | None:

@@ -17,6 +17,9 @@ WIDTH = 92
 TOP = 5
 """Rows of a breakdown that are shown; the rest is summed up in one."""
 
+SESSIONS = 3
+"""Sessions that are told of one by one: the farthest off."""
+
 _NAME_WIDTH = 44
 _INDENT = " " * 12
 _COLORS = {"critical": "31;1", "warning": "33", "info": "36"}
@@ -98,14 +101,24 @@ def _findings(title: str, found: Sequence[Mapping[str, Any]], color: bool) -> li
     counts = Counter(finding["severity"] for finding in found)
     said = ", ".join(f"{number} {severity}" for severity, number in counts.items())
     lines = [f"{title}: {said}"]
+    sessions = sorted((one for one in found if one["data"]["grain"] == "session"), key=_nearness)
+    left_out = sessions[SESSIONS:]
     for finding in found:
+        if finding in left_out:
+            continue
         known = " (acknowledged)" if finding["status"] == "acknowledged" else ""
         label = _colored(f"{finding['severity'].upper():<10}", finding["severity"], color)
         first, *rest = _wrapped(finding["title"] + known)
         lines += [f"  {label}{first.strip()}", *rest, *_wrapped(finding["description"])]
         if finding["recommendations"]:
             lines += _wrapped(f"-> {finding['recommendations'][0]}")
+    if left_out:
+        lines.append(f"  and {wording.count(len(left_out), 'session')} that are less far off")
     return lines
+
+
+def _nearness(finding: Mapping[str, Any]) -> float:
+    return -abs(finding["data"]["robust_z"])
 
 
 def _breakdown(title: str, parts: Sequence[Mapping[str, Any]]) -> list[str]:

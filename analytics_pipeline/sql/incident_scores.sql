@@ -1,6 +1,6 @@
 -- The summed scores of each hour, and of it with the two hours before, in units of how far such sums strayed in the 14
 -- days before (at least 1: sessions of an hour are not as independent as dice). Only what strays beyond 3.
--- Grain: hour, org_id, scope_kind, scope, metric, hours.
+-- Grain: hour, org_id, scope_kind, scope, metric.
 -- Inputs: incident_hours, window_days (14 days). Parameters: $first.
 -- engine: duckdb
 WITH spreads AS (

@@ -25,15 +25,16 @@ LINE = 3.3
 _RARITY = 672
 """Hours (28 days) whose residuals say how rare one is."""
 _WEEK = 168
-_LEVEL = 72
-_SPREAD = 24
-_NOW = 3
+_LEVEL, _SPREAD, _NOW = 72, 24, 3
 """Hours of the usual level, of the scatter, and of what is there now."""
 _NEEDED, _NEEDED_RESIDUALS = 24, 48
 """Past hours, and past residuals, without which nothing is judged."""
 _TAIL = 0.95
+"""Share of the residuals below which they count as they are; beyond it a tail is fitted."""
 _STEP = 1.1
+"""How much rarer an hour of an episode has to be than those before it to be told again."""
 _MOST = 12.0
+"""Greatest score: beyond it an exponential tail that was fitted to some thirty residuals says nothing."""
 MEMORY = WINDOW + _LEVEL + _RARITY + REFRACTORY
 """Hours (46 days) that an alert can depend on; stale.py marks as many days."""
 
@@ -67,6 +68,9 @@ def alerts(scores: ArrayLike, line: float = LINE) -> np.ndarray[tuple[int, ...],
     Args:
         scores: Of `count_scores`, shape (n,).
         line: Score that an hour has to pass.
+
+    Returns:
+        Whether each hour is told of, shape (n,).
     """
     import numpy as np
     import pandas as pd

@@ -31,7 +31,9 @@ NEAR = 0.10
 RECENT_HOURS = 8
 """Hours that tell whether more or fewer runs arrive than in other weeks."""
 _RATE_PRIOR = 10.0
+"""Runs that are added to both sides of that ratio: of two or three it says nothing."""
 _TINY = 1e-9
+"""Put in place of what may be 0 and is divided by."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,9 @@ def expected_arrivals(arrivals: Array) -> Array:
     What the same hour of the last 4 weeks and its neighbours saw, times how the last 8 hours stand to the same ones of
     those weeks; without a week of history by days in place of weeks, without a day the mean so far. Only hours since
     the agent's first run of the last 30 days count.
+
+    Args:
+        arrivals: Runs that arrived in each of consecutive hours, shape (hours,).
     """
     import numpy as np
 
@@ -138,13 +143,16 @@ def expected_arrivals(arrivals: Array) -> Array:
 
 
 def waiting_seconds(utilisation: Array, workers: Array, mean: Array | float, variation: Array | float) -> Array:
-    """Mean wait for a free worker (Allen & Cunneen 1978, with Sakasegawa's exponent), seconds; NaN from 0.95 on.
+    """Mean wait for a free worker (Allen & Cunneen 1978, with the exponent of Sakasegawa 1977).
 
     Args:
-        utilisation: Of the workers, 0-1.
-        workers: Their number, at least 1.
+        utilisation: Of the workers, 0-1, shape (n,).
+        workers: Their number, at least 1, shape (n,).
         mean: Mean duration of a run, seconds.
         variation: Squared coefficient of variation of the durations.
+
+    Returns:
+        Seconds, shape (n,); NaN from 0.95 on, where waits have no bound.
     """
     import numpy as np
 
@@ -236,7 +244,7 @@ def _lagged_mean(values: Array, first: Array, lags: Sequence[int]) -> Array:
 
 
 def rolling_sum(values: Array, hours: int) -> Array:
-    """Sum over the hours that end with each hour; exact, for the values are whole numbers."""
+    """Sum over so many hours that end with each hour, shape as `values`; exact, for these are whole numbers."""
     import numpy as np
 
     total = np.concatenate(([0], np.cumsum(np.asarray(values).astype(np.int64))))

@@ -23,7 +23,10 @@ EVEN_SCORE = 0.2
 """The score of the whole: a cell below it is less of a cause than that all moved alike."""
 
 _NEARLY_ALL = 0.999
+"""Share of the whole from which a cell says no more than the whole does."""
+
 _PAIR_PENALTY = 0.7
+"""Log-likelihood that a second dimension costs: there are more pairs than single cells, and one of them always fits."""
 
 Dims = Mapping[str, str | None]
 
@@ -102,7 +105,9 @@ def causes(whole: Cell, cells: Sequence[Cell], most: int = 3) -> list[Cause]:
 
 
 def _scored(whole: Cell, cell: Cell) -> Cause | None:
-    """The cell as a cause; None where it is too small, is nearly everything, or moved no more than the rest."""
+    """The cell as a cause; None where it is no amount, too small, nearly everything, or moved no more than the rest."""
+    if not math.isfinite(cell.change):
+        return None
     sign = 1 if whole.change > 0 else -1
     base_of_cell, base = (cell.previous, whole.previous) if sign > 0 else (cell.current, whole.current)
     if sign * cell.change < LEAST_SHARE * sign * whole.change or base_of_cell >= _NEARLY_ALL * base:

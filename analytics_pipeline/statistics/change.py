@@ -30,6 +30,7 @@ _LEAST_VARIANCE = 1e-6
 """Of ln(total): what never varied is still allowed a tenth of a percent."""
 
 _CUSUM_SLACK, _CUSUM_LIMIT = 0.5, 5.0
+"""In deviations of a day: one of five quiet periods of 26 days passes the limit, a shift is noticed in 3 or 4 days."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,12 @@ class Blocks:
 
 
 def blocks_of(days: int, *, known: int = 90, most: int = 4) -> Blocks | None:
-    """The blocks that test a period: its last whole weeks, and up to 4 earlier blocks within 90 days, at least one.
+    """The blocks that test a period: its last whole weeks, and some earlier blocks as long, at least one.
+
+    Args:
+        days: Length of the period, days.
+        known: Days within which all blocks have to lie, but for the one earlier block that there is at least.
+        most: Earlier blocks at most.
 
     Returns:
         None for a period of less than a week, which is not tested.

@@ -21,6 +21,7 @@ HIGH_NEEDS_PROBABILITY = 0.75
 
 LOW_NEEDS_EXECUTIONS = 3
 LOW_NEEDS_PROBABILITY = 0.5
+"""More likely than not, and not on one or two failures: a warning may be wrong sooner than trust may."""
 
 _LATEST_WEIGHT = 0.05
 """Of the newest execution in the recent success rate (sql/tool_days.sql)."""
@@ -54,6 +55,9 @@ def tool_confidences(counts: Sequence[tuple[int, int]], high: float, low: float)
         counts: Pairs with 0 <= successes <= executions.
         high: Success rate from which a tool counts as trusted, 0-1.
         low: Success rate below which it counts as bad, 0-1.
+
+    Returns:
+        One a pair, in their order.
     """
     if not counts:
         return []
@@ -78,7 +82,7 @@ def _level(executions: int, p_high: float, p_low: float) -> Level:
 
 
 def wilson_lower_bound(executions: int, successes: int) -> float | None:
-    """The lower end of the 95 % Wilson interval of a success rate, 0-1; None without executions."""
+    """The lower end of the 95 % interval of a success rate (Wilson 1927), 0-1; None without executions."""
     if executions == 0:
         return None
     rate, z2 = successes / executions, _Z95**2
@@ -87,9 +91,12 @@ def wilson_lower_bound(executions: int, successes: int) -> float | None:
 
 
 def recent_deviation(rate: float) -> float:
-    """The standard deviation of the exponentially weighted success rate of a tool that always succeeds at this rate.
+    """The standard deviation of the exponentially weighted success rate of a tool whose true rate never changes.
 
     Args:
-        rate: Success rate, 0-1.
+        rate: The true success rate, 0-1.
+
+    Returns:
+        A difference of rates, 0-1: sqrt(rate (1 - rate) w / (2 - w)) with w = 0.05 (Roberts 1959).
     """
     return math.sqrt(rate * (1 - rate) * _LATEST_WEIGHT / (2 - _LATEST_WEIGHT))

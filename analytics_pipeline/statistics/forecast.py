@@ -28,13 +28,13 @@ NEAR = 0.20
 """The confidence of a total is the chance that it lands within this fraction of its forecast."""
 
 _ALPHAS = (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.55, 0.7, 0.9)
-_INDEX_CYCLES = 12
-_RECENT_CYCLES = 4
-_SLOPE_CYCLES = 8
-_SLOPE_SHARE = 0.5
-_SLOPE_LIMIT = 0.01
-_DAMPING = 0.95
+"""Weights of the newest value that the smoothing is tried with."""
+_INDEX_CYCLES, _SLOPE_CYCLES, _RECENT_CYCLES = 12, 8, 4
+"""Seasons that say the shape of a season, the slope, and the present level."""
+_SLOPE_SHARE, _DAMPING, _SLOPE_LIMIT = 0.5, 0.95, 0.01
+"""Of a slope half is believed, less with every step (Gardner & McKenzie 1985), and at most 1 % of the level a step."""
 _LEAST_INDEX = 0.02
+"""What a position of the season stands at least at, for values are divided by it."""
 _LEAST_OF_MEAN = 0.7
 """Where medians make less than this of the means, as where most days are empty, only smoothing is used: a forecast of
 nothing misses by least on most days, and by all of the money in sum."""
@@ -46,8 +46,8 @@ _LONG_SEASON = {24: 168}
 
 _ORIGINS = 8
 """Back-tests a series, a season apart."""
-_WEIGHT_ORIGINS = 4
-_WEIGHT_POWER = 3
+_WEIGHT_ORIGINS, _WEIGHT_POWER = 4, 3
+"""Earlier origins whose errors weigh the components, and the power by which an error takes weight."""
 _TINY = 1e-9
 """Of series scaled to a greatest value between 1 and 2: what is as good as nothing."""
 _CHUNK = 256
@@ -55,9 +55,10 @@ _CHUNK = 256
 
 _WIDENING = 1.05
 """Intervals are this much wider than the back-tests' own: what comes differs more than the past from itself."""
-_STEP_PSEUDO = 14
-_TOTAL_PSEUDO = 5
+_STEP_PSEUDO, _TOTAL_PSEUDO = 14, 5
+"""Tries, of a step and of a total, as many as which the mean miss of all series counts beside a series' own."""
 _MANY_TRIES = 20
+"""Tries of seasoned series from which those of younger ones are not needed."""
 _SHAPE_POINTS = 20
 """Points of the half-normal that stand beside the pooled misses, so that a few of them already have a tail."""
 _LARGEST_RATIO = 10.0

@@ -1,4 +1,4 @@
-"""How rare an hour is.
+"""How rare an hour is, as a score scaled like a standard normal one.
 
 Belongs here: the scores of few failures, of counts against those of earlier weeks, and of the many places that are
 looked at. Does not belong here: summing the sessions' scores (sql/incident_*.sql), amounts by the tail of their own
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 _LEAST_P = 1e-300
+"""Probability below which scores stop growing (at 37), for beyond it floats end."""
 
 WEEKLY_MEMORY = 49 * 24
 """Hours (49 days) that a score by earlier weeks can depend on."""
@@ -24,10 +25,15 @@ _WEEK, _DAY = 168, 24
 _USUAL = 648
 """Hours (27 days) that say how far counts stray from those of earlier weeks."""
 _NEEDED = 72
+"""Busy hours among these without which nothing is judged."""
 _FAR = 0.98
 """Share of the usual hours that stray less than what counts as straying far."""
 _BUSY = 1.0
 """Runs expected an hour from which it says how far counts stray: at night there is nothing to stray."""
+_FEW_RUNS = 30.0
+"""Runs an hour from which the hour itself says more than its neighbours, which smear where a day begins and ends."""
+_MANY_RUNS = 70.0
+"""Runs expected above which they count as so many, more or less in proportion."""
 _LEVEL_RUNS = 10.0
 """Runs by which the level of the last day is drawn to that of the weeks before."""
 
@@ -111,8 +117,8 @@ def weekly_scores(counts: ArrayLike, hours: int = 1) -> tuple[Floats, Floats]:
     from scipy.special import ndtri
 
     values = np.asarray(counts, dtype=float)
-    came = pd.Series(values).rolling(hours, min_periods=1).sum().to_numpy()
-    weeks = [pd.Series(_of_week(values, back)).rolling(hours, min_periods=1).sum().to_numpy() for back in (1, 2)]
+    came = _together(values, hours)
+    weeks = [_together(_of_week(values, back), hours) for back in (1, 2)]
     one, other = (_negative_binomial_z(came, expected) for expected in weeks)
     nearer = np.where(np.abs(one) < np.abs(other), one, other)
     z = np.where(one * other > 0, nearer, 0.0)
@@ -124,21 +130,32 @@ def weekly_scores(counts: ArrayLike, hours: int = 1) -> tuple[Floats, Floats]:
     return z / spread, (weeks[0] + weeks[1]) / 2
 
 
+def _together(values: Floats, hours: int) -> Floats:
+    """The sum of each hour and those before it, always added up in the same order."""
+    import numpy as np
+
+    padded = np.concatenate([np.zeros(hours - 1), values])
+    return np.asarray(sum(padded[hours - 1 - back : padded.size - back] for back in range(hours)))
+
+
 def _of_week(counts: Floats, back: int) -> Floats:
     """What the same hour, with its neighbours, so many weeks before lets expect at the present level; 0: not known."""
     import numpy as np
     import pandas as pd
 
-    three = pd.Series(counts).rolling(3, center=True, min_periods=1).sum().shift(back * _WEEK).fillna(0)
-    level = pd.Series(counts).shift(1).rolling(_DAY).sum() + _LEVEL_RUNS
-    then = three.shift(1).rolling(_DAY).sum() / 3 + _LEVEL_RUNS
-    return np.asarray(np.nan_to_num((three / 3 * level / then).to_numpy()))
+    own = pd.Series(counts)
+    three = own.rolling(3, center=True, min_periods=1).mean()
+    usual = (own + (three - own) * _FEW_RUNS / (three + _FEW_RUNS)).shift(back * _WEEK).fillna(0)
+    level = own.shift(1).rolling(_DAY).sum() + _LEVEL_RUNS
+    return np.asarray(np.nan_to_num((usual * level / level.shift(back * _WEEK)).to_numpy()))
 
 
 def _negative_binomial_z(counts: Floats, expected: Floats) -> Floats:
     import numpy as np
     from scipy.special import betainc, ndtri
 
+    unit = np.maximum(expected / _MANY_RUNS, 1.0)  # many runs are no surer than so few: people and batches are no dice
+    counts, expected = counts / unit, expected / unit
     shape, share = 3 * expected + 0.5, 0.25  # Jeffreys' prior and the counts of three hours
     some = counts > 0
     one_less = np.maximum(counts, 1)

@@ -68,6 +68,9 @@ def trouble(pattern: Outcomes, everyone: Outcomes) -> Trouble | None:
     Args:
         pattern: The runs that show it, shape (places, steps).
         everyone: All runs of the pipeline with steps of that kind, shape (steps,).
+
+    Returns:
+        The test; its p is not corrected for how many patterns are tested.
     """
     import numpy as np
 

@@ -15,9 +15,13 @@ LEAST_RUNS = 20
 WORST_LOSS = 0.03
 """Points of success that the 90 % bound of a switch may lose."""
 Z90 = 1.2815515655446004
+"""The standard normal score that 90 % lie below."""
 _POOL_RUNS = 20.0
+"""Runs as many as which the pipeline's verbosity counts beside that of one input category."""
 _POOL_PRIOR = 10.0
+"""Runs as many as which no difference of verbosity counts beside the pipeline's."""
 _UNKNOWN_SPREAD = 0.8
+"""Deviation of ln(cost) where fewer than 2 runs are known: a usual one of runs of one input category."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,9 @@ def switches(strata: Sequence[Stratum]) -> list[Switch]:
     Args:
         strata: At most one an input category; those without priced runs of the current model or without a re-priced
             cost are left out of the answer.
+
+    Returns:
+        One a stratum that is not left out, in their order.
     """
     able = [stratum for stratum in strata if stratum.current.priced > 0 and stratum.repriced > 0]
     pool = _pooled([_verbosity(stratum) for stratum in able])
@@ -180,6 +187,9 @@ def avoidable(weeks: Sequence[tuple[int, int]], rest: tuple[int, int] = (0, 0)) 
     Args:
         weeks: (units, lost units) of each complete week; weeks of fewer than 20 units are not judged.
         rest: The same of the days outside complete weeks.
+
+    Returns:
+        None as well where nothing was lost, or no week has as many as 20 units.
     """
     from scipy.special import betaincinv
 

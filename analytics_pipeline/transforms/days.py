@@ -1,4 +1,8 @@
-"""`daily_series`: the runs that started on each reporting day."""
+"""`daily_series`: the runs that started on each reporting day.
+
+Belongs here: which days are made again. Does not belong here: what is counted (sql/daily_series.sql), and the hours
+(hourly.py).
+"""
 
 from __future__ import annotations
 

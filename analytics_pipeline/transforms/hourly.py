@@ -1,6 +1,7 @@
 """`hourly_run_summaries` and `hourly_call_summaries`: the runs and calls that started in each UTC hour.
 
 A key is the date of a UTC day; both tables hold whole hours, so that any zone's days can be read from them to the hour.
+Belongs here: which hours are made, and how many at a time. Does not belong here: hours that stray (incidents.py).
 """
 
 from __future__ import annotations

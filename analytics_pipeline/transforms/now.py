@@ -1,7 +1,7 @@
-"""What speaks about now: `agent_status` and `storage_usage`.
+"""What is so right now: `agent_status` and `storage_usage`.
 
-All but `agent_status`, which is of the latest now, keep the rows of other days, so that what was said then can be held
-to account.
+`agent_status` is of the latest now alone; `storage_usage` keeps the rows of other days. Does not belong here: what
+speaks of periods and of the future (trends.py, forecasts.py, optimization.py, patterns.py).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from analytics_pipeline.partitions import Clock
 if TYPE_CHECKING:
     import duckdb
 
-_ACTIVE = timedelta(minutes=5)
-_RECENT = timedelta(hours=24)
+_ACTIVE, _RECENT = timedelta(minutes=5), timedelta(hours=24)
+"""An agent is active within the one of its last activity, idle within the other, offline after that."""
 _BYTES_PER_CELL = 8
 _DAYS_OF_MONTH = 30
 

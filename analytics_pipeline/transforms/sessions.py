@@ -1,4 +1,8 @@
-"""`cluster_baselines` and `session_analytics`: what sessions were like, and how far off each one is."""
+"""`cluster_baselines` and `session_analytics`: what sessions were like, and how far off each one is.
+
+Belongs here: the order of the steps, and how many sessions are in memory at a time. Does not belong here: the fit
+(sql/baseline_*.sql), the tails and scores (statistics/baselines.py), and hours made of sessions (incidents.py).
+"""
 
 from __future__ import annotations
 

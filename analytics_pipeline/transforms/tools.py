@@ -1,6 +1,7 @@
 """`tool_profiles`: how each tool did in the 30 days that end with each day.
 
 Every day's calls are summed once and the windows add up those sums, so that a year of profiles reads no call twice.
+Does not belong here: what the counts of a tool say of it (statistics/confidence.py).
 """
 
 from __future__ import annotations

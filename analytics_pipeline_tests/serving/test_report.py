@@ -35,6 +35,19 @@ def test_a_month_says_what_began_this_week_but_says_it_once(tmp_path: Path) -> N
     assert asked(tmp_path, **busy()).insights_report(days=7, as_of=NOW)["recent_insights"] == []
 
 
+def test_of_many_sessions_the_farthest_are_told(tmp_path: Path) -> None:
+    report = asked(tmp_path, **busy()).insights_report(days=7, as_of=NOW)
+    (finding, *_) = report["insights"]
+    sessions = [
+        finding | {"title": f"Session {z} is far off", "data": finding["data"] | {"grain": "session", "robust_z": z}}
+        for z in (3.1, -5.2, 2.6, 4.0, 2.7)
+    ]
+    text = render_text(report | {"insights": [*report["insights"], *sessions]})
+    assert [z for z in (3.1, -5.2, 2.6, 4.0, 2.7) if f"Session {z} is far off" in text] == [3.1, -5.2, 4.0]
+    assert "  and 2 sessions that are less far off" in text.splitlines()
+    assert text.index("Session 4.0") < text.index("and 2 sessions")
+
+
 def test_color_only_where_asked(tmp_path: Path) -> None:
     report = asked(tmp_path, **busy()).insights_report(days=7, as_of=NOW)
     assert "\x1b[31;1mCRITICAL" in render_text(report, color=True)

@@ -78,3 +78,14 @@ def test_alerts_wait_for_something_yet_rarer() -> None:
     scores = np.zeros(60)
     scores[[5, 6, 7, 40]] = [LINE + 1, LINE + 1.2, LINE + 3, LINE + 1]
     assert np.flatnonzero(alerts(scores)).tolist() == [5, 7, 40]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_no_amount_is_not_rare_and_hides_nothing(bad: float) -> None:
+    values = counts(24 * 60)
+    values[900] = bad
+    values[1200:1203] = 400
+    scores = count_scores(values)
+    assert np.isfinite(scores).all()
+    assert not scores[900]
+    assert alerts(scores)[1200]

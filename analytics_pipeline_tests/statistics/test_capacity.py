@@ -175,3 +175,19 @@ COLUMNS = {
     "running": 1,
     "peak": 1,
 }
+
+
+@pytest.mark.parametrize("utilisation", [np.nan, np.inf, 0.95, 7.0])
+def test_where_waits_have_no_bound_none_is_told(utilisation: float) -> None:
+    assert np.isnan(waiting_seconds(np.array([utilisation]), np.array([1]), 10.0, 1.0)).all()
+    assert waiting_seconds(np.array([0.0]), np.array([1]), 10.0, 1.0) == 0
+
+
+@pytest.mark.parametrize("arrivals", [[], [3.0], [3.0, 0.0]])
+def test_the_first_arrivals_are_expected_to_go_on(arrivals: list[float]) -> None:
+    assert expected_arrivals(np.array(arrivals)) == pytest.approx([3.0, 1.5][: len(arrivals)])
+
+
+def test_no_tools_limit_nothing() -> None:
+    ((tools, limit),) = bottlenecks(["idle"], np.zeros((1, 3)), np.zeros(3), [2])
+    assert tools == [] and np.isnan(limit)

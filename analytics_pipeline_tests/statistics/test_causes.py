@@ -94,3 +94,23 @@ def test_the_split_without_tokens_or_cost() -> None:
     assert split(Spending(0, 0, 0.0), Spending(10, 50, 3.0)) == {"new": 3.0}
     assert split(Spending(10, 50, 3.0), Spending(0, 0, 0.0)) == {"gone": -3.0}
     assert split(Spending(0, 0, 0.0), Spending(0, 0, 0.0)) == {"new": 0.0}
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_no_amount_explains_nothing(bad: float) -> None:
+    assert causes(cell(bad, 20), [cell(5, 15, model="a")]) == causes(cell(10, bad), [cell(5, 15, model="a")]) == []
+    for broken in (cell(bad, 15, model="a"), cell(5, bad, model="a")):
+        assert [cause.cell.dims for cause in causes(cell(10, 20), [broken])] == [{}]
+
+
+@pytest.mark.parametrize("whole", [cell(0, 5), cell(5, 0), cell(1, 2)])
+def test_a_lone_cell_is_the_whole(whole: Cell) -> None:
+    for cells in ([], [cell(whole.previous, whole.current, pipeline_id="p")], [cell(0, 0, model="idle")]):
+        (found,) = causes(whole, cells)
+        assert (found.cell, found.score, found.r_out) == (whole, EVEN_SCORE, None)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.0), (-1.0, 2.0), (0.0, 2.0), (2.0, 0.0)])
+def test_what_was_or_is_free_has_one_effect(before: float, after: float) -> None:
+    effects = split(Spending(1, 10, before), Spending(3, 30, after))
+    assert list(effects.values()) == [after - before]

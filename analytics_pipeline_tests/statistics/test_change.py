@@ -166,3 +166,18 @@ def test_the_day_of_a_change() -> None:
     assert change.change_day(before, after) is None
     assert change.change_day(before, [math.nan] * 7) is None
     assert change.change_day([0.1, 0.2], after) is None
+
+
+@pytest.mark.parametrize("runs", [0, 1, 2])
+def test_hardly_any_runs_change_nothing(runs: int) -> None:
+    counts = np.array([float(runs)])
+    (p,) = change.rate_rises(counts, counts, counts, counts)
+    assert np.isnan(p) if runs == 0 else p == pytest.approx(0.5)
+    assert 0 < change.rate_reaches(0, runs, 0.1) < 0.9
+    assert np.isnan(change.total_tests(np.zeros((1, 14)), 7)).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_days_that_are_no_number_are_no_days(bad: float) -> None:
+    assert change.mean_shift([1.0, 1.1, bad], [2.0, 2.1, 2.2]).p is None
+    assert change.change_day([1.0, 1.1, bad], [2.0, 2.1, 2.2]) is None or np.isnan(bad)

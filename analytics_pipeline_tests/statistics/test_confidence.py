@@ -72,3 +72,16 @@ def test_the_recent_rate_of_a_steady_tool_scatters_by_its_deviation() -> None:
         recent = 0.95 * recent + 0.05 * (rng.random(recent.size) < 0.9)
     assert recent_deviation(0.9) == pytest.approx(recent.std(), rel=0.03)
     assert recent_deviation(1.0) == recent_deviation(0.0) == 0.0
+
+
+@pytest.mark.parametrize("executions", [0, 1, 2])
+def test_hardly_used_tools_are_medium(executions: int) -> None:
+    for successes in range(executions + 1):
+        (found,) = tool_confidences([(executions, successes)], 0.95, 0.80)
+        assert found.level == "MEDIUM"
+        assert (found.lower_bound is None) == (executions == 0)
+
+
+def test_a_tool_that_never_fails_or_always_does_scatters_not() -> None:
+    assert recent_deviation(0.0) == recent_deviation(1.0) == 0
+    assert tool_confidences([], 0.95, 0.80) == []

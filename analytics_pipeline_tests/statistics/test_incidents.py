@@ -77,3 +77,8 @@ def test_a_busy_office_falling_silent_is_as_rare_as_it_is() -> None:
     runs = np.random.default_rng(0).poisson(usual)
     runs[-10] = 0  # 14:00
     assert weekly_scores(runs)[0][-10] < -3.5  # the edges of the day, smoothed, stray by 3 themselves
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -5.0])
+def test_what_is_no_count_has_no_score(bad: float) -> None:
+    assert np.isnan(poisson_z([bad, 3.0], [1.0, 1.0])).tolist() == [True, False]

@@ -86,3 +86,9 @@ def test_no_spread_and_no_failures_are_no_trouble() -> None:
     found = trouble(pattern, everyone([2] * 150, [0] * 150, [0.0] * 150))
     assert found is not None
     assert found.p_value > 0.5 and found.failure_ratio == 1.0 and found.cost_ratio == 1.0
+
+
+@pytest.mark.parametrize("runs", [0, 1, 2])
+def test_hardly_any_runs_are_no_trouble(runs: int) -> None:
+    table = np.full((1, SIZE), float(runs))
+    assert trouble(Outcomes(*[table] * 6), Outcomes(*[table[0]] * 6)) is None

@@ -132,3 +132,31 @@ def test_some_known_model_is_on_the_frontier(models: list[tuple[float | None, fl
     known = [flag for flag in found if flag is not None]
     assert not known or any(known)
     assert on_frontier(models[::-1]) == found[::-1]
+
+
+@pytest.mark.parametrize("runs", [0, 1, 2])
+def test_of_hardly_any_runs_nothing_is_recommended(runs: int) -> None:
+    few = Work(runs, runs, runs, float(runs), float(runs))
+    for current, candidate in ((few, GOOD), (GOOD, few), (few, few)):
+        for found in switches([stratum(current, candidate)]):
+            assert not found.recommended
+            assert math.isfinite(found.saving) and found.deviation > 0
+
+
+@pytest.mark.parametrize("amount", [math.nan, math.inf, 0.0, -1.0])
+def test_what_is_no_amount_saves_nothing(amount: float) -> None:
+    odd = replace(GOOD, cost=amount, model_cost=amount)
+    assert not any(found.recommended for found in switches([stratum(current=odd)]))
+    assert amount == math.inf or not switches([stratum(repriced=amount)])
+    assert switches([]) == [] and lower_bound([]) == 0
+
+
+def test_without_spread_the_success_rate_alone_makes_it_unsure() -> None:
+    still = replace(GOOD, spread=0.0)
+    (found,) = switches([stratum(still, still)])
+    assert 0 < found.deviation < 2
+
+
+@pytest.mark.parametrize("weeks", [[], [(0, 0)], [(1, 1)], [(20, 20)], [(20, 0)]])
+def test_without_a_better_week_nothing_is_avoidable(weeks: list[tuple[int, int]]) -> None:
+    assert avoidable(weeks) is None

@@ -195,6 +195,7 @@ def test_a_recommendation_speaks_of_models_on_the_frontier_only(tables: Tables) 
     rows = tables.rows("SELECT org_id, evidence FROM optimization_opportunities")
     (found,) = model_recommendations(rows, window)
     assert (found["type"], found["severity"], found["category"]) == ("model_recommendation", "info", "optimization")
+    assert found["title"] == f"{SMALL} would do small inputs of triage for $1.22 less a month"
     assert found["pipeline_id"] == "triage" and found["amount_usd"] == pytest.approx(1.22, abs=0.01)
     assert found["data"]["scope"] == {"pipeline_id": "triage", "provider": "openai", "model": BIG}
     (longer,) = model_recommendations(rows, Window(30, *clock(NOW).window(30)))

@@ -15,6 +15,7 @@ from importlib import import_module
 from itertools import groupby
 
 from benchmarks.accuracy import Figure
+from benchmarks.accuracy.series import REAL
 from benchmarks.speed import circumstances, tell, write_readme
 
 PARTS = (
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__.partition("\n")[0])
     parser.add_argument("--only", choices=PARTS, metavar="NAME", help=f"measure one part: {', '.join(PARTS)}")
     options = parser.parse_args(arguments)
+    if not REAL.exists():
+        tell(f"{REAL} is not there: figures of real series are left out")
     figures = [figure for part in ([options.only] if options.only else PARTS) for figure in measured(part)]
     text = f"{table(figures)}\n\n{circumstances(0.0)}"
     print(text, flush=True)

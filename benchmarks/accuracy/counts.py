@@ -38,6 +38,7 @@ _KINDS = (
     Kind("150 runs a day", 150, _SINE, 0.45, 0.1),
     Kind("1,000 runs a day", 1_000, _SINE, 0.45, 0.1),
     Kind("1,000 runs in office hours", 1_000, _OFFICE, 0.3, 0.2),
+    Kind("50,000 runs in office hours", 50_000, _OFFICE, 0.3, 0.2),
     Kind("200 runs a day in bursts", 200, _OFFICE, 0.05, 0.4, is_bursty=True),
 )
 
@@ -51,7 +52,7 @@ Rule = Callable[[np.ndarray], np.ndarray]
 
 
 def figures(seeds: Iterable[int] = REPORTED) -> list[Figure]:
-    """Surges and silences found, and false alarms, of series of five kinds."""
+    """Surges and silences found, and false alarms, of series of six kinds."""
     seeds = list(seeds)
     found = []
     detail = f"{len(seeds)} series of 100 days, 51 judged; naive: 3 deviations off that hour in 14 days; own targets"

@@ -1,10 +1,12 @@
 """The pictures of docs/statistics.md, in docs/images, for a person to look at.
 
 `forecasts.svg`: twelve real series with their forecasts, each from the last origin of its file, so that none is picked
-for its looks. `sessions.svg`: the sessions of a pipeline of a simulated world, with what was expected and what was
-flagged. `confidence.svg`: how often forecasts came true, by the confidence that they stated. `tools.svg`: the words for
-a tool by its executions and failures. To draw them anew: `python -m benchmarks.accuracy.plots`. Belongs here: drawing.
-Does not belong here: any figure that is judged.
+for its looks. `incidents.svg`: a real series by hour, with what was expected of it and the hours that stray.
+`sessions.svg`: the sessions of a pipeline of a simulated world, with what was expected and what was flagged.
+`confidence.svg`: how often forecasts came true, by the confidence that they stated. `tools.svg`: the words for a tool
+by its executions and failures. To draw them anew: `python -m benchmarks.accuracy.plots`.
+
+Belongs here: drawing. Does not belong here: any figure that is judged.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from analytics_pipeline.settings import Thresholds
 from analytics_pipeline.statistics.baselines import robust_z
 from analytics_pipeline.statistics.confidence import tool_confidences, wilson_lower_bound
 from analytics_pipeline.statistics.forecast import Forecast, forecasts
+from analytics_pipeline.statistics.incidents import among, weekly_scores
+from analytics_pipeline.transforms.incidents import RUNS_Z, runs_astray
 from benchmarks.accuracy import series, worlds
 from benchmarks.accuracy.forecasts import ours
 from benchmarks.accuracy.scores import landed_near
@@ -31,20 +35,35 @@ from benchmarks.accuracy.series import Array, Window
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 COLUMNS = 3
-WIDTH, HEIGHT = 320, 190
-MARGIN = 12
-TITLE = 34
+HEAD = 40
+"""Height of the legend above the panels."""
+WIDTH, HEIGHT = 340, 220
+SIDE, END, TITLE, FOOT = 46, 12, 36, 22
+"""Of a panel: what the labels of the amounts, the right edge, the title and the labels of the steps take."""
 SHOWN = {7: 56, 24: 168}
 """Steps of the past that are drawn, by season: eight weeks of days, one of hours."""
 AHEAD = {7: series.AHEAD, 24: 48}
+_TICKS = {
+    7: {-56: "8 weeks before", -28: "4 weeks", 0: "now", 29: "30 days"},
+    24: {-168: "7 days before", -96: "4 days", 0: "now", 47: "2 days"},
+}
+"""Labels of steps, counted from the first one ahead, by season."""
+_DAYS = {
+    "bike_sharing": "rentals of a bike-sharing fleet",
+    "wp_log": "views of a web page",
+    "nyc_taxi": "taxi passengers in New York",
+}
 _NAB_HOURS = {
     "realAdExchange/exchange-2_cpc_results.csv": "cost per click, ad exchange 2",
-    "realAdExchange/exchange-3_cpm_results.csv": "cost per thousand, ad exchange 3",
+    "realAdExchange/exchange-3_cpm_results.csv": "cost per thousand views, ad exchange 3",
     "realAdExchange/exchange-4_cpc_results.csv": "cost per click, ad exchange 4",
     "realAWSCloudwatch/elb_request_count_8c0756.csv": "requests of a load balancer",
-    "realAWSCloudwatch/ec2_network_in_257a54.csv": "network traffic of a server",
+    "realAWSCloudwatch/ec2_network_in_257a54.csv": "bytes that a server receives",
+    "realAWSCloudwatch/ec2_cpu_utilization_53ea38.csv": "CPU of a server, %",
+    "realAWSCloudwatch/rds_cpu_utilization_cc0c53.csv": "CPU of a database, %",
+    "realKnownCause/cpu_utilization_asg_misconfiguration.csv": "CPU of a group of servers, %",
+    "realKnownCause/ec2_request_latency_system_failure.csv": "latency of a server's answers",
 }
-_M4 = (0, 33, 66, 99)
 
 
 @dataclass(frozen=True)
@@ -59,34 +78,52 @@ class Panel:
 def panels() -> Iterator[Panel]:
     """The twelve series; fewer where files are absent."""
     for name, values in series.daily().items():
-        yield Panel(f"{name}, by day", Window(values[-114:-30], values[-30:]), 7)
+        yield Panel(f"{_DAYS[name]}, by day", Window(values[-114:-30], values[-30:]), 7)
     for path, title in _NAB_HOURS.items():
-        file = series.REAL / "nab" / "data" / path
+        file = _nab(path)
         if file.exists():
-            hours = _hours(file)
+            hours = _hours(file).to_numpy(float)
             yield Panel(f"{title}, by hour", Window(hours[:-48], hours[-48:]), 24)
-    windows = series.m4_hourly()
-    yield from (Panel(f"M4 H{number + 1}, by hour", windows[number], 24) for number in _M4 if windows)
 
 
-def _hours(file: Path) -> Array:
+def _nab(path: str) -> Path:
+    return series.REAL / "nab" / "data" / path
+
+
+def _hours(file: Path) -> pd.Series:
+    """The mean of each hour of a file of NAB; those without a value lie on the line between their neighbours."""
     rows = pd.read_csv(file, parse_dates=["timestamp"]).set_index("timestamp")["value"]
-    return rows.resample("h").mean().interpolate().to_numpy(float)
+    return rows.resample("h").mean().interpolate()
 
 
 def picture(drawn: Sequence[Panel]) -> str:
-    """The panels in a grid, as SVG."""
+    """The panels in a grid below a legend, as SVG."""
     rows = -(-len(drawn) // COLUMNS)
-    size = (COLUMNS * WIDTH, rows * HEIGHT)
+    size = (COLUMNS * WIDTH, HEAD + rows * HEIGHT)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" font-family="sans-serif">',
         "<title>Forecasts of twelve real series</title>",
         f'<rect width="{size[0]}" height="{size[1]}" fill="#fff"/>',
+        *_forecast_legend(),
     ]
     for i, panel in enumerate(drawn):
-        x, y = i % COLUMNS * WIDTH, i // COLUMNS * HEIGHT
+        x, y = i % COLUMNS * WIDTH, HEAD + i // COLUMNS * HEIGHT
         parts.append(f'<g transform="translate({x} {y})">{"".join(_panel(panel))}</g>')
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _forecast_legend() -> Iterator[str]:
+    marks = (
+        ("known", f'height="2" y="16" fill="{GREY}"'),
+        ("what came", 'height="2" y="16" fill="#111"'),
+        ("forecast", f'height="2" y="16" fill="{BLUE}"'),
+        ("80 % interval", f'height="12" y="11" fill="{BLUE}" fill-opacity="0.4"'),
+        ("95 % interval", f'height="12" y="11" fill="{BLUE}" fill-opacity="0.15"'),
+    )
+    for place, (name, look) in enumerate(marks):
+        x = SIDE + 120 * place
+        yield f'<rect x="{x}" width="22" {look}/>'
+        yield _text(x + 28, 21, name, size=12)
 
 
 def _panel(panel: Panel) -> Iterator[str]:
@@ -96,21 +133,48 @@ def _panel(panel: Panel) -> Iterator[str]:
     bands = [(np.maximum(made.days - half, 0.0), made.days + half) for half in made.halves]
     usual = float(np.quantile(past, 0.98))  # a lone spike would flatten all the rest: it is cut off at the top
     top = 1.05 * max(usual, panel.window.comes.max(), bands[0][1].max())
-    steps = past.size + horizon
+    least = 0.95 * min(past.min(), panel.window.comes.min(), bands[0][0].min())
+    foot = least if least > top / 2 else 0.0
+
+    def at(step: float, amount: float) -> tuple[float, float]:
+        x = SIDE + (step + past.size) / (past.size + horizon - 1) * (WIDTH - SIDE - END)
+        return x, HEIGHT - FOOT - min(max((amount - foot) / (top - foot), 0.0), 1.0) * (HEIGHT - FOOT - TITLE)
 
     def points(values: Array, first: int) -> str:
-        xs = MARGIN + (first + np.arange(values.size)) / (steps - 1) * (WIDTH - 2 * MARGIN)
-        ys = HEIGHT - MARGIN - np.clip(values / top, 0, 1) * (HEIGHT - MARGIN - TITLE)
-        return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
+        return " ".join("{:.1f},{:.1f}".format(*at(first + i, value)) for i, value in enumerate(values.tolist()))
 
-    yield f'<text x="{MARGIN}" y="15" font-size="11" fill="#111">{escape(panel.title)}</text>'
-    yield f'<text x="{MARGIN}" y="28" font-size="9" fill="#666">{escape(_told(panel, made))}</text>'
+    yield _text(SIDE, 15, panel.title, size=12, colour="#111")
+    yield _text(SIDE, 29, _told(panel, made), size=9, colour="#666")
+    for amount in _round_amounts(foot, top):
+        y = at(0, amount)[1]
+        yield f'<path d="M{SIDE} {y:.1f}H{WIDTH - END}" stroke="#e5e7eb"/>'
+        yield _text(SIDE - 4, y + 3, _short(amount), anchor="end", size=9)
+    for step, label in _TICKS[panel.season].items():
+        x = at(step, foot)[0]
+        yield f'<path d="M{x:.1f} {HEIGHT - FOOT}v4" stroke="#9ca3af"/>'
+        anchor = "start" if step == -past.size else "end" if step == horizon - 1 else "middle"
+        yield _text(x, HEIGHT - FOOT + 14, label, anchor=anchor, size=9)
     for (low, high), opacity in zip(bands[::-1], (0.15, 0.25), strict=True):
-        outline = f"{points(high, past.size)} {_backwards(points(low, past.size))}"
-        yield f'<polygon points="{outline}" fill="#2563eb" fill-opacity="{opacity}"/>'
-    yield _line(points(past, 0), "#888")
-    yield _line(points(panel.window.comes, past.size), "#111")
-    yield _line(points(made.days, past.size), "#2563eb")
+        outline = f"{points(high, 0)} {_backwards(points(low, 0))}"
+        yield f'<polygon points="{outline}" fill="{BLUE}" fill-opacity="{opacity}"/>'
+    yield _line(points(past, -past.size), GREY)
+    yield _line(points(panel.window.comes, 0), "#111")
+    yield _line(points(made.days, 0), BLUE)
+
+
+def _round_amounts(low: float, top: float) -> list[float]:
+    """Two to four round amounts from one to the other."""
+    unit = 10.0 ** math.floor(math.log10(top - low))
+    step = unit * next(part for part in (0.25, 0.5, 1, 2.5) if (top - low) / (part * unit) < 4)
+    return [step * i for i in range(math.ceil(low / step), int(top / step) + 1)]
+
+
+def _short(amount: float) -> str:
+    """`1.5M`, `20k`, `0.05`."""
+    for letter, size in (("M", 1e6), ("k", 1e3)):
+        if amount >= size:
+            return f"{amount / size:g}{letter}"
+    return f"{amount:g}"
 
 
 def _backwards(points: str) -> str:
@@ -137,19 +201,32 @@ SIZE = (640, 400)
 LEFT, RIGHT, TOP, BOTTOM = 64, 20, 68, 44
 LEGEND = 52
 RED, BLUE, AMBER, GREY = "#dc2626", "#2563eb", "#d97706", "#888"
-LINE_Z = 2.5
+LINE_Z = Thresholds().anomaly_z
 """Robust z beyond which a session is flagged."""
+_TAXI = "realKnownCause/nyc_taxi.csv"
+_PASSENGERS = 100
+_TURN_OF_THE_YEAR = ("2014-12-21", "2015-01-11")
 _SIZES = (30, 500, 2_000, 6_000, 20_000, 130_000)
 """Characters at which an input category begins; first and last as far as the picture goes."""
 
 
 @dataclass(frozen=True)
 class Axes:
-    """Maps amounts to points; `x` and `y` are (least, greatest), the logarithms where `is_log`."""
+    """Maps amounts to points.
+
+    Attributes:
+        x: The least and the greatest amount across; their logarithms where `is_log`.
+        y: The same upwards.
+        is_log: Whether both scales are logarithmic.
+        top: Where the axes end, from the picture's upper edge.
+        bottom: Where they begin, from the same.
+    """
 
     x: tuple[float, float]
     y: tuple[float, float]
     is_log: bool = False
+    top: int = TOP
+    bottom: int = SIZE[1] - BOTTOM
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """The point of a pair."""
@@ -157,7 +234,7 @@ class Axes:
         (left, right), (low, high) = self.x, self.y
         return (
             LEFT + (across - left) / (right - left) * (SIZE[0] - LEFT - RIGHT),
-            SIZE[1] - BOTTOM - (up - low) / (high - low) * (SIZE[1] - TOP - BOTTOM),
+            self.bottom - (up - low) / (high - low) * (self.bottom - self.top),
         )
 
     def points(self, pairs: Iterable[tuple[float, float]]) -> str:
@@ -168,17 +245,17 @@ class Axes:
         self, x_ticks: Mapping[float, str], y_ticks: Mapping[float, str], x_name: str, y_name: str
     ) -> Iterator[str]:
         """Grid lines with their labels, and the names of the axes."""
-        bottom, end = SIZE[1] - BOTTOM, SIZE[0] - RIGHT
+        end = SIZE[0] - RIGHT
         for value, label in x_ticks.items():
             x = self.at(value, next(iter(y_ticks)))[0]
-            yield f'<path d="M{x:.1f} {TOP}V{bottom}" stroke="#e5e7eb"/>'
-            yield _text(x, bottom + 14, label, anchor="middle")
+            yield f'<path d="M{x:.1f} {self.top}V{self.bottom}" stroke="#e5e7eb"/>'
+            yield _text(x, self.bottom + 14, label, anchor="middle")
         for value, label in y_ticks.items():
             y = self.at(next(iter(x_ticks)), value)[1]
             yield f'<path d="M{LEFT} {y:.1f}H{end}" stroke="#e5e7eb"/>'
             yield _text(LEFT - 6, y + 3, label, anchor="end")
-        yield _text((LEFT + end) / 2, SIZE[1] - 10, x_name, anchor="middle")
-        middle = (TOP + bottom) / 2
+        yield _text((LEFT + end) / 2, self.bottom + 34, x_name, anchor="middle")
+        middle = (self.top + self.bottom) / 2
         yield f'<g transform="rotate(-90 14 {middle})">{_text(14, middle, y_name, anchor="middle")}</g>'
 
 
@@ -247,8 +324,8 @@ def sessions_picture(days: int = 14) -> str:
             parts.append(_dashed([(chars, cost * reach) for chars, cost in ends], axes, BLUE))
     return _drawn(
         "Expected cost by input size, and the sessions that stray from it",
-        f"One pipeline of a simulated world, {len(pairs):,} sessions of {days} days. "
-        f"Line: expected; dashed: |robust z| = {LINE_Z}.",
+        f"One kind of work of a simulated pipeline, {len(pairs):,} sessions of {days} days. Line: expected on the last "
+        f"day; dashed: |robust z| = {LINE_Z} on it.",
         parts,
     )
 
@@ -275,7 +352,7 @@ def _fits(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[float, float,
         "FROM cluster_baselines AS g INNER JOIN cluster_baselines AS c ON c.as_of_day = g.as_of_day "
         "AND c.level = 'cluster' AND c.pipeline_id = g.pipeline_id AND c.input_category = g.input_category "
         "WHERE g.level = 'genus' AND g.pipeline_id = 'p0' AND g.genus_hash = 'g0' "
-        "AND g.as_of_day = (SELECT max(as_of_day) FROM cluster_baselines)"
+        "AND g.as_of_day = (SELECT max(as_of_day) FROM cluster_baselines) ORDER BY g.input_category"
     ).fetchall()
     ends = dict(zip(worlds.CATEGORIES.tolist(), pairwise(_SIZES), strict=True))
     offsets = np.linspace(0, 20, 4_001)
@@ -284,6 +361,46 @@ def _fits(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[float, float,
         offset = float(np.interp(LINE_Z, robust_z(offsets, np.full(offsets.shape, freedom)), offsets))
         reach = offset * scale * math.sqrt(1 + 1.57 / (genus_n + 5))
         yield *ends[category], Fit(location, slope, centre, reach)
+
+
+def incidents_picture() -> str:
+    """Passengers of taxis by hour over the turn of a year: what came and was expected, and the score with its line."""
+    hours = 2 * _hours(_nab(_TAXI)) / _PASSENGERS  # the file has half hours
+    runs = hours.round().to_numpy(float)
+    expected, scores = weekly_scores(runs)[1], _told_by(runs)
+    first, last = (int(hours.index.searchsorted(pd.Timestamp(day))) for day in _TURN_OF_THE_YEAR)
+    shown = range(first, last)
+    told = [hour for _, hour, *_ in runs_astray(runs, 1) if hour in shown]
+    above, below = (
+        Axes((first, last), y, top=top, bottom=end) for y, top, end in (((0, 600), TOP, 222), ((-8, 8), 250, 356))
+    )
+    days = {float(hour): f"{hours.index[hour]:%b %-d}" for hour in range(first, last + 1, 72)}
+    parts = [
+        *above.frame(dict.fromkeys(days, ""), {y: str(y) for y in (0, 200, 400, 600)}, "", "runs in the hour"),
+        *below.frame(days, {y: str(y) for y in (-8, -4, 0, 4, 8)}, "2014 to 2015", "score"),
+        _line(above.points((hour, expected[hour]) for hour in shown), BLUE),
+        _line(above.points((hour, runs[hour]) for hour in shown), GREY),
+        _line(below.points((hour, scores[hour]) for hour in shown), GREY),
+        *(_dashed([(first, line), (last, line)], below, RED) for line in (-RUNS_Z, RUNS_Z)),
+    ]
+    for x, y in (point for hour in told for point in (above.at(hour, runs[hour]), below.at(hour, scores[hour]))):
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{RED}"/>')
+    for place, (name, colour) in enumerate((("came", GREY), ("expected", BLUE), ("hours told", RED))):
+        parts.append(f'<circle cx="{LEFT + 5 + 110 * place}" cy="{LEGEND - 3}" r="4" fill="{colour}"/>')
+        parts.append(_text(LEFT + 14 + 110 * place, LEGEND, name))
+    return _drawn(
+        "Hours with too many or too few runs",
+        f"Taxi passengers in New York, each {_PASSENGERS} of them as if a run. Dashed: beyond it hours are told.",
+        parts,
+    )
+
+
+def _told_by(runs: Array) -> Array:
+    """The score of each hour, negative for fewer runs: of it alone or with the two before, whichever is farther off."""
+    one, three = (weekly_scores(runs, hours)[0] for hours in (1, 3))
+    farther = np.where(np.abs(one) >= np.abs(three), one, three)
+    found: Array = np.copysign(np.maximum(among(np.abs(farther), np.full(runs.size, 2.0)), 0.0), farther)
+    return found
 
 
 def confidence_picture(bins: int = 5) -> str:
@@ -351,7 +468,8 @@ def tools_picture(most: int = 120, most_failures: int = 30) -> str:
         parts.append(_text(x + 15, LEGEND, name))
     return _drawn(
         "Confidence in a tool, by how often it was used and how often it failed",
-        "The same rate is HIGH or LOW only where enough executions say so. Dashed: the two thresholds as plain rates.",
+        "The same rate is HIGH or LOW only where enough executions say so. Dashed: the two thresholds as plain rates. "
+        "White: cannot be.",
         parts,
     )
 
@@ -361,13 +479,14 @@ def main() -> None:
     drawn = list(panels())
     pictures: dict[str, Callable[[], str]] = {
         "forecasts": lambda: picture(drawn),
+        "incidents": incidents_picture,
         "sessions": sessions_picture,
         "confidence": confidence_picture,
         "tools": tools_picture,
     }
     for name, draw in pictures.items():
-        if name == "forecasts" and not drawn:
-            continue  # without the real series the picture of them stays
+        if name in ("forecasts", "incidents") and not drawn:
+            continue  # without the real series the pictures of them stay
         path = IMAGES / f"{name}.svg"
         path.write_text(draw(), encoding="utf-8")
         print(path)
