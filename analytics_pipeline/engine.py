@@ -45,6 +45,13 @@ def query(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -
     return connection.execute(sql(name), _bound(name, parameters))
 
 
+def rows(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    """The rows of `sql/<name>.sql`, each by the names of its columns."""
+    result = query(connection, name, **parameters)
+    columns = [column[0] for column in result.description]
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+
+
 def make(connection: duckdb.DuckDBPyConnection, relation: str, name: str, **parameters: Any) -> None:
     """Keep the rows of `sql/<name>.sql` as the temporary table `relation`."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {relation} AS {sql(name)}", _bound(name, parameters))

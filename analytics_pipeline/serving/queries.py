@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -87,10 +87,10 @@ class Queries:
             "last_day": _month_end(clock.today),
         }
         with self.published.read() as cursor:
-            runs = _total(_rows(cursor, "serve_runs", bounds))
-            call_rows = _rows(cursor, "serve_calls", bounds)
-            jobs = {row["state"]: row["jobs"] for row in _rows(cursor, "serve_jobs", bounds)}
-            month_cost = _number(_rows(cursor, "serve_month", month)[0]["cost_usd"])
+            runs = _total(engine.rows(cursor, "serve_runs", **bounds))
+            call_rows = engine.rows(cursor, "serve_calls", **bounds)
+            jobs = {row["state"]: row["jobs"] for row in engine.rows(cursor, "serve_jobs", **bounds)}
+            month_cost = _number(engine.rows(cursor, "serve_month", **month)[0]["cost_usd"])
         cost = _money(runs["cost_usd"], sum(row["calls"] for row in call_rows))
         budget = self.settings.budget_for(org_id) if project is None else self.settings.budget.projects.get(project)
         return {
@@ -138,18 +138,18 @@ class Queries:
             findings, recent = (
                 self._findings(cursor, clock, org_id, length, include_recommendations) for length in (days, RECENT_DAYS)
             )
-            runs = [_total(rows) for rows in _by_period(_rows(cursor, "serve_runs", bounds))]
-            call_rows = _by_period(_rows(cursor, "serve_calls", bounds))
-            buckets = {row["bucket"]: row["counted"] for row in _rows(cursor, "serve_run_buckets", bounds)}
-            stages = _rows(cursor, "serve_stages", bounds)
-            failures = _rows(cursor, "serve_failures", bounds)
-            first_hour = _rows(cursor, "serve_first_hour", day)[0]["first_hour"]
-            recovery = _rows(cursor, "serve_recoveries", bounds)[0]
-            tested = {row["metric"]: row for row in _rows(cursor, "serve_trends", day)}
-            forecast = _rows(cursor, "serve_forecast", day)
-            tools = _rows(cursor, "serve_tools", day)
-            opportunities = _rows(cursor, "serve_opportunities", day)
-            disputed = _rows(cursor, "disputed_calls", bounds | DISPUTED)
+            runs = [_total(rows) for rows in _by_period(engine.rows(cursor, "serve_runs", **bounds))]
+            call_rows = _by_period(engine.rows(cursor, "serve_calls", **bounds))
+            buckets = {row["bucket"]: row["counted"] for row in engine.rows(cursor, "serve_run_buckets", **bounds)}
+            stages = engine.rows(cursor, "serve_stages", **bounds)
+            failures = engine.rows(cursor, "serve_failures", **bounds)
+            first_hour = engine.rows(cursor, "serve_first_hour", **day)[0]["first_hour"]
+            recovery = engine.rows(cursor, "serve_recoveries", **bounds)[0]
+            tested = {row["metric"]: row for row in engine.rows(cursor, "serve_trends", **day)}
+            forecast = engine.rows(cursor, "serve_forecast", **day)
+            tools = engine.rows(cursor, "serve_tools", **day)
+            opportunities = engine.rows(cursor, "serve_opportunities", **day)
+            disputed = engine.rows(cursor, "disputed_calls", **(bounds | DISPUTED))
         calls = [_total(rows) for rows in call_rows]
         current = call_rows[1]
         savings = [row for row in opportunities if row["type"] != "experiment"] if include_recommendations else []
@@ -214,8 +214,8 @@ class Queries:
         bounds = _bounds(org_id, Window(days, *clock.window(days)))
         with self.published.read() as cursor:
             found = self._findings(cursor, clock, org_id, days, include_recommendations=True)
-            before, now = (_total(rows) for rows in _by_period(_rows(cursor, "serve_runs", bounds)))
-            opportunities = _rows(cursor, "serve_opportunities", {"org": org_id})
+            before, now = (_total(rows) for rows in _by_period(engine.rows(cursor, "serve_runs", **bounds)))
+            opportunities = engine.rows(cursor, "serve_opportunities", org=org_id)
         counts = Counter(finding["severity"] for finding in found)
         first = {finding["category"]: finding for finding in reversed(found)}
         return {
@@ -232,7 +232,7 @@ class Queries:
         """Whether anything is published, since when, and how far it reaches; instants are None where there is none."""
         mark = self.published.mark()
         with self.published.read() as cursor:
-            row = _rows(cursor, "serve_freshness", {})[0]
+            row = engine.rows(cursor, "serve_freshness")[0]
         published_at = None if mark is None else datetime.fromtimestamp(mark[1] / 1e9, UTC).replace(tzinfo=None)
         return {
             "is_published": mark is not None,
@@ -245,7 +245,7 @@ class Queries:
     def latest(self) -> datetime | None:
         """The aware instant that `--as-of latest` means: a microsecond after the newest start; None without records."""
         with self.published.read() as cursor:
-            newest = _rows(cursor, "latest_start", {})[0]["latest_start"]
+            newest = engine.rows(cursor, "latest_start")[0]["latest_start"]
         return None if newest is None else newest.replace(tzinfo=UTC) + timedelta(microseconds=1)
 
     def _clock(self, as_of: datetime | None) -> Clock:
@@ -255,7 +255,7 @@ class Queries:
         self, cursor: duckdb.DuckDBPyConnection, clock: Clock, org_id: str, days: int, include_recommendations: bool
     ) -> list[Answer]:
         """The findings of exactly this window, with what became of them so far where they are kept."""
-        history = {row["insight_id"]: dict(row) for row in _rows(cursor, "serve_insight_history", {"org": org_id})}
+        history = {row["insight_id"]: dict(row) for row in engine.rows(cursor, "serve_insight_history", org=org_id)}
         found = insights.find(cursor, clock, [days], self.settings, org_id)
         return sorted((_finding(row, history, include_recommendations) for row in found), key=_gravity)
 
@@ -387,7 +387,7 @@ def _breakdown(rows: Iterable[Row], column: str) -> list[Answer]:
     return sorted(parts, key=lambda part: (-(part["cost"] or 0), -part["calls"], part["name"] or ""))
 
 
-def _performance(runs: _Totals, buckets: Mapping[int, int], stages: list[Row]) -> Answer:
+def _performance(runs: _Totals, buckets: Mapping[int, int], stages: Sequence[Row]) -> Answer:
     def stage(row: Row) -> Answer:
         named = {name: row[name] for name in ("name", "kind", "pipeline_id", "calls", "avg_duration_ms")}
         return named | {"p95_duration_ms": histogram.percentile(row["duration_histogram"], 0.95)}
@@ -404,7 +404,7 @@ def _performance(runs: _Totals, buckets: Mapping[int, int], stages: list[Row]) -
     }
 
 
-def _failure_analysis(runs: _Totals, failures: list[Row], recovery: Row) -> Answer:
+def _failure_analysis(runs: _Totals, failures: Sequence[Row], recovery: Row) -> Answer:
     by_error_type: Counter[str] = Counter()
     by_pipeline: Counter[str] = Counter()
     for row in failures:
@@ -421,7 +421,7 @@ def _failure_analysis(runs: _Totals, failures: list[Row], recovery: Row) -> Answ
     }
 
 
-def _data_quality(disputed: list[Row]) -> Answer:
+def _data_quality(disputed: Sequence[Row]) -> Answer:
     """How far the money can be trusted: calls that report another cost than their tokens have, the largest first."""
     named = ("call_id", "run_id", "provider", "model", "total_tokens")
     return {
@@ -438,7 +438,7 @@ def _data_quality(disputed: list[Row]) -> Answer:
     }
 
 
-def _forecast(rows: list[Row]) -> Answer:
+def _forecast(rows: Sequence[Row]) -> Answer:
     found = rows[0] if rows else dict.fromkeys(_FORECAST_FIELDS)
     return {name: value.isoformat() if isinstance(value, date) else value for name, value in found.items()}
 
@@ -477,12 +477,6 @@ def _model_efficiency(rows: Iterable[Row]) -> list[Answer]:
 
 
 # Values
-
-
-def _rows(cursor: duckdb.DuckDBPyConnection, name: str, parameters: engine.Parameters) -> list[Row]:
-    result = engine.query(cursor, name, **parameters)
-    columns = [column[0] for column in result.description]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
 def _number(value: Decimal | float | None) -> float | None:

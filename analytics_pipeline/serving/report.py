@@ -118,7 +118,7 @@ def _findings(title: str, found: Sequence[Mapping[str, Any]], color: bool) -> li
 
 
 def _nearness(finding: Mapping[str, Any]) -> float:
-    return -abs(finding["data"]["robust_z"])
+    return -abs(float(finding["data"]["robust_z"]))
 
 
 def _breakdown(title: str, parts: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -98,11 +98,11 @@ def compare(
     for kind in kinds:
         if kind == "model":
             engine.make(connection, "change_calls", "change_calls", **parameters)
-        sums = _by_scope(_rows(connection, f"change_{kind}s", parameters), history)
+        sums = _by_scope(engine.rows(connection, f"change_{kind}s", **parameters), history)
         orgs |= {key: runs for key, runs in sums.items() if key[1] == "org" and key[3] == "runs"}
         engine.make(connection, "change_items", f"change_{kind}_items", **parameters)
         for days, blocks in cuts.items():
-            residuals = _by_scope(_rows(connection, "change_residuals", {"days": days}), 2 * days)
+            residuals = _by_scope(engine.rows(connection, "change_residuals", days=days), 2 * days)
             within = max(blocks.days, 2 * days)
             found[days] |= _total_tests(_within(sums, within), _within(orgs, within), blocks)
             found[days] |= _rate_tests(sums, days)
@@ -237,9 +237,3 @@ def _since(means: NDArray[np.float64], days: int, ends_at: datetime, clock: Cloc
         return None
     middle = ends_at - timedelta(days=days - index) + timedelta(hours=12)
     return middle.replace(tzinfo=UTC).astimezone(clock.zone).date()
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, name: str, parameters: engine.Parameters) -> list[dict[str, Any]]:
-    result = engine.query(connection, name, **parameters)
-    columns = [column[0] for column in result.description]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

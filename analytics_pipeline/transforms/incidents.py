@@ -93,7 +93,7 @@ def _of_sessions(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock
     engine.make(connection, "incident_middles", "incident_middles")
     engine.make(connection, "incident_hours", "incident_hours")
     keep_window_days(connection, oldest=STRAYED_DAYS, newest=1)
-    found = _rows(connection, "incident_scores", first=span.first)
+    found = engine.rows(connection, "incident_scores", first=span.first)
     singles, triples = (_scores(found, name) for name in ("z_of_hour", "z_of_three"))
     looks = _looks(found)
     for row, one, three in zip(found, among(singles, looks), among(triples, looks), strict=True):
@@ -106,7 +106,7 @@ def _of_sessions(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock
 def _of_failures(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock) -> Iterator[Row]:
     """Hours in which more runs fail than usual."""
     keep_window_days(connection, oldest=HISTORY_DAYS, newest=1)
-    found = _rows(
+    found = engine.rows(
         connection,
         "incident_failures",
         first=span.first,
@@ -135,7 +135,7 @@ def _of_counts(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock) 
     starts_at, ends_at = clock.day_bounds(span.first)[0], min(clock.day_bounds(span.last)[1], clock.naive)
     first, end = (instant.replace(minute=0, second=0, microsecond=0) for instant in (starts_at, ends_at))
     begin = first - (max(MEMORY, WEEKLY_MEMORY) + _CHANGED) * _HOUR
-    rows = _rows(connection, "incident_counts", starts_at=begin, ends_at=end)
+    rows = engine.rows(connection, "incident_counts", starts_at=begin, ends_at=end)
     series = [(key, list(group)) for key, group in groupby(rows, key=itemgetter("org_id", "scope_kind", "scope"))]
     kinds = Counter(key[:2] for key, _ in series)
     hours, is_skipped = _by_the_clock(begin, int((end - begin) / _HOUR), clock.zone)
@@ -233,12 +233,6 @@ def _incident(row: Row, score: float, hours: int, events: int | None, value: flo
         "value": round(value, 9),
         "expected": round(expected, 9),
     }
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> list[Row]:
-    found = engine.query(connection, name, **parameters)
-    columns = [column[0] for column in found.description]
-    return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
 
 
 def _column(rows: Sequence[Row], name: str) -> np.ndarray:

@@ -41,7 +41,7 @@ def make_model_frontier(connection: duckdb.DuckDBPyConnection, clock: Clock) -> 
     starts_at, ends_at = _window(clock)
     engine.make(connection, "model_runs", "model_runs", starts_at=starts_at, ends_at=ends_at)
     rows = []
-    figures = _rows(connection, "model_frontier_figures")
+    figures = engine.rows(connection, "model_frontier_figures")
     for _, group in groupby(figures, key=lambda row: (row["org_id"], row["pipeline_id"], row["input_category"])):
         models = list(group)
         respects = [(row["cost_per_success"], row["success_rate"], row["p50_duration_ms"]) for row in models]
@@ -67,10 +67,10 @@ def make_optimization_opportunities(connection: duckdb.DuckDBPyConnection, clock
     starts_at, ends_at = _window(clock)
     engine.make(connection, "price_classes", "price_classes", now=clock.naive)
     engine.make(connection, "model_tokens", "model_tokens", starts_at=starts_at, ends_at=ends_at)
-    work = _work(_rows(connection, "model_strata"))
-    repriced = _rows(connection, "model_switches", now=clock.naive)
+    work = _work(engine.rows(connection, "model_strata"))
+    repriced = engine.rows(connection, "model_switches", now=clock.naive)
     frontier = _on_frontier(connection, clock)
-    lost = _rows(
+    lost = engine.rows(
         connection, "lost_work", starts_at=starts_at, ends_at=ends_at, weeks_end_at=clock.window(HISTORY_DAYS)[1]
     )
     rows = [*_model_rows(work, repriced, frontier), *_loss_rows(lost)]
@@ -384,9 +384,3 @@ def _opportunity(
         "savings_percent": None if saving is None else 100 * saving / cost,
         "evidence": json.dumps({"pipeline_id": scope[1]} | evidence),
     }
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> list[Row]:
-    result = engine.query(connection, name, **parameters)
-    columns = [column[0] for column in result.description]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

@@ -176,9 +176,9 @@ _GROUP = ("org_id", "pipeline_id", "kind")
 
 def _tested(connection: duckdb.DuckDBPyConnection) -> Iterator[_Pattern]:
     """The patterns that can be tested, by org, pipeline and kind of step."""
-    pipelines = {(row["org_id"], row["pipeline_id"]): row for row in _rows(connection, "pattern_pipelines")}
+    pipelines = {(row["org_id"], row["pipeline_id"]): row for row in engine.rows(connection, "pattern_pipelines")}
     names = dict(connection.execute("SELECT step_no, name FROM pattern_names").fetchall())
-    counts = _rows(connection, "pattern_counts", least=patterns.LEAST_RUNS)
+    counts = engine.rows(connection, "pattern_counts", least=patterns.LEAST_RUNS)
     for (org_id, pipeline_id, _), group in groupby(counts, key=lambda row: tuple(row[name] for name in _GROUP)):
         yield from _of_kind(list(group), pipelines[org_id, pipeline_id], names)
 
@@ -236,9 +236,3 @@ def _ratio(cost: float, costs: int, pipeline: Row) -> float | None:
     others = pipeline["costs"] - costs
     rest = (pipeline["cost_usd"] or 0.0) - cost
     return cost / costs / (rest / others) if costs and others and rest > 0 else None
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> list[Row]:
-    result = engine.query(connection, name, **parameters)
-    columns = [column[0] for column in result.description]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
