@@ -33,6 +33,8 @@ _CATEGORIES = {
     "failure_rate": "reliability",
 }
 _DIMS = {"pipeline": "pipeline_id", "model": "model"}
+_PREFERRED = ("pipeline", "org", "model")
+"""Which of scopes with the same score is told: an only pipeline says more than its org, an only model says less."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def incidents(rows: Iterable[Row]) -> list[Insight]:
     found = []
     for _, group in groupby(rows, key=itemgetter("org_id", "metric")):
         told: list[Incident] = []
-        for incident in sorted(_incidents(group), key=lambda one: (-one.score, one.start, one.kind)):
+        for incident in sorted(_incidents(group), key=lambda one: (-one.score, one.start, _PREFERRED.index(one.kind))):
             if not any(incident.overlaps(other) and incident.kind != other.kind for other in told):
                 told.append(incident)
         found += [_of_hours(incident) for incident in sorted(told, key=lambda one: (one.start, one.rows[0]["scope"]))]

@@ -56,15 +56,20 @@ class Explainer:
     ) -> dict[str, Any] | None:
         """The `explanation` of a change: its method and causes, the best first; None where nothing changed.
 
+        Of the failures of a model nothing is explained: a run, not its model's call, is what failed.
+
         Args:
             org_id: The org.
             metric: `cost` in USD, `duration` of calls in milliseconds, or `failed` runs.
-            scope: `{}` for the whole org, or `{"pipeline_id": ...}`.
+            scope: `{}` for the whole org, `{"pipeline_id": ...}` or `{"model": ...}`.
             scale: What amounts of the earlier period are multiplied by: the ratio of the lengths of the periods, or of
                 their runs where it is a change by run that is explained.
         """
+        if metric == "failed" and "model" in scope:
+            return None
         self._keep_leaves(metric)
-        rows = self._rows("cause_cells", org=org_id, pipeline=scope.get("pipeline_id"), scale=scale)
+        of_scope = {"pipeline": scope.get("pipeline_id"), "model": scope.get("model")}
+        rows = self._rows("cause_cells", org=org_id, **of_scope, scale=scale)
         whole, cells = _cells(rows)
         if whole is None:
             return None

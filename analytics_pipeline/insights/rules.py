@@ -352,7 +352,6 @@ def failure_pattern(scope: Scope, window: Window, thresholds: Thresholds) -> Ins
     severity = _failure_level(scope, thresholds)
     if severity is None or after is None:
         return None
-    lost = scope.current.failed_cost_usd
     return _insight(
         scope,
         window,
@@ -361,17 +360,26 @@ def failure_pattern(scope: Scope, window: Window, thresholds: Thresholds) -> Ins
         severity=severity,
         metric="failure_rate",
         values=(before, after, 100 * (after / before - 1) if before else None),
-        amount_usd=None if lost is None else float(lost),
+        amount_usd=_cost_of_failures(scope),
         p_value=_p_of_level(scope, thresholds),
         q_value=scope.failure_q,
-        fields={
-            "failure_rate": after,
-            "total_failures": scope.current.failed,
-            "total_runs": scope.current.finished,
-            "previous_runs": scope.previous.finished,
-            "by_error_type": _counted(scope.errors),
-        },
+        fields=_failures(scope),
     )
+
+
+def _failures(scope: Scope) -> dict[str, Any]:
+    return {
+        "failure_rate": scope.current.failure_rate,
+        "total_failures": scope.current.failed,
+        "total_runs": scope.current.finished,
+        "previous_runs": scope.previous.finished,
+        "by_error_type": dict(sorted(scope.errors.items(), key=lambda item: (-item[1], item[0]))),
+    }
+
+
+def _cost_of_failures(scope: Scope) -> float | None:
+    lost = scope.current.failed_cost_usd
+    return None if lost is None else float(lost)
 
 
 def _failure_level(scope: Scope, thresholds: Thresholds) -> str | None:
@@ -407,15 +415,9 @@ def reliability_of_runs(scope: Scope, window: Window, thresholds: Thresholds) ->
         severity="warning",
         metric="failure_rate",
         values=(before, after, 100 * (after / before - 1) if before else None),
-        amount_usd=None if scope.current.failed_cost_usd is None else float(scope.current.failed_cost_usd),
+        amount_usd=_cost_of_failures(scope),
         verdict=verdict,
-        fields={
-            "failure_rate": after,
-            "total_failures": scope.current.failed,
-            "total_runs": scope.current.finished,
-            "previous_runs": scope.previous.finished,
-            "by_error_type": _counted(scope.errors),
-        },
+        fields=_failures(scope),
     )
 
 
@@ -563,10 +565,6 @@ def finding(
 
 def _day(verdict: Verdict) -> str | None:
     return None if verdict.test.since is None else verdict.test.since.isoformat()
-
-
-def _counted(errors: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(errors.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _severity(value: float, warning: float, critical: float) -> str | None:

@@ -30,6 +30,7 @@ HABIT_NEEDS_RUNS, HABIT_NEEDS_DAYS = 100, 7
 """Below these what looks like a habit may be one day's work."""
 
 _NAMED = 3
+"""Hours, pipelines and models that a habit names."""
 
 
 def budgets(rows: Iterable[Row], window: Window, settings: Settings) -> list[Insight]:
@@ -130,7 +131,13 @@ def concentration(rows: Iterable[Row], window: Window) -> list[Insight]:
                 metric="cost",
                 values=(None, cost, None),
                 amount_usd=cost,
-                fields={"model": model, "share": cost / whole, "model_cost": cost, "total_cost": whole},
+                fields={
+                    "model": model,
+                    "share": cost / whole,
+                    "model_cost": cost,
+                    "total_cost": whole,
+                    "unpriced_calls": sum(row["unpriced_calls"] for row in models),
+                },
             )
         )
     return found
@@ -164,6 +171,7 @@ def waste(scopes: Iterable[Scope], window: Window) -> list[Insight]:
                     "failed_cost": float(current.failed_cost_usd or 0),
                     "cancelled_cost": float(current.cancelled_cost_usd or 0),
                     "total_cost": whole,
+                    "unpriced_calls": current.unpriced_calls,
                 },
             )
         )
@@ -172,8 +180,6 @@ def waste(scopes: Iterable[Scope], window: Window) -> list[Insight]:
 
 def habits(hours: Iterable[Row], models: Iterable[Row], window: Window) -> list[Insight]:
     """When an org's runs start, which pipelines and which models it uses most."""
-    if window.days < HABIT_NEEDS_DAYS:
-        return []
     calls = _by_org(models)
     found = []
     for org_id, rows in _by_org(hours).items():
@@ -184,7 +190,7 @@ def habits(hours: Iterable[Row], models: Iterable[Row], window: Window) -> list[
         for row in calls.get(org_id, []):
             by_model[row["model"] or wording.UNKNOWN] += row["calls"]
         runs = sum(by_hour.values())
-        if runs < HABIT_NEEDS_RUNS:
+        if runs < HABIT_NEEDS_RUNS or rows[0]["days"] < HABIT_NEEDS_DAYS:
             continue
         found.append(
             finding(

@@ -13,6 +13,11 @@ from analytics_pipeline.statistics.causes import SURE_SCORE
 
 UNKNOWN = "unknown"
 
+_LEAST_USD = 5e-10
+"""Amounts below it are nothing: money is kept in billionths of a dollar."""
+
+_SIZES = ("tiny", "small", "medium", "large", "huge")
+
 
 def words(insight: Mapping[str, Any]) -> dict[str, Any]:
     """`title`, `description` (one or two sentences) and `recommendations` (the first step first) of a finding."""
@@ -23,8 +28,10 @@ def usd(amount: float | None) -> str:
     """`$1,234.50`; below a dollar with two digits that mean something; `unknown` for None."""
     if amount is None:
         return UNKNOWN
+    if abs(amount) < _LEAST_USD:
+        return "$0.00"
     sign, size = ("-" if amount < 0 else ""), abs(amount)
-    if size == 0 or size >= 0.995:
+    if size >= 0.995:
         return f"{sign}${size:,.2f}"
     return f"{sign}${size:.2f}" if size >= 0.0995 else f"{sign}${_two_digits(size)}"
 
@@ -176,8 +183,9 @@ def _raw_and_adjusted(data: Mapping[str, Any]) -> str:
     if abs(raw - adjusted) <= 5:
         return ""
     return (
-        f"By the plain means that is {_signed_percent(raw)}; among runs of the same kind and input size it is "
-        f"{_signed_percent(adjusted)}, and the rest comes from other work."
+        f"By the plain means, which other work and a few long runs move too, that is {_signed_percent(raw)}; among "
+        f"runs of the same kind and input size the typical one takes {percent(abs(adjusted))} "
+        f"{'more' if adjusted > 0 else 'less'}."
     )
 
 
@@ -196,8 +204,9 @@ def _failure_pattern(insight: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _failed(insight: Mapping[str, Any]) -> str:
-    data = insight["data"]
-    return f"{data['total_failures']:,} of {count(data['total_runs'], 'finished run')} {_of(insight)}failed."
+    data, before = insight["data"], insight["data"]["previous"]
+    earlier = "" if before is None else f", after {percent(100 * before)} in the {data['period_days']} days before"
+    return f"{data['total_failures']:,} of {count(data['total_runs'], 'finished run')} {_of(insight)}failed{earlier}."
 
 
 def _most_frequent(data: Mapping[str, Any]) -> str:
@@ -280,12 +289,14 @@ def _budget_threshold(insight: Mapping[str, Any]) -> dict[str, Any]:
 def _cost_optimization(insight: Mapping[str, Any]) -> dict[str, Any]:
     data, days = insight["data"], insight["data"]["period_days"]
     share = percent(100 * data["share"])
+    cost = "known cost" if data["unpriced_calls"] else "cost"
     if "wasted_cost" in data:
         return {
-            "title": f"{share} of the cost went into runs that failed or were cancelled",
-            "description": (
+            "title": f"{share} of the {cost} went into runs that failed or were cancelled",
+            "description": _sentences(
                 f"In {days} days {usd(data['failed_cost'])} went into failed and {usd(data['cancelled_cost'])} into "
-                f"cancelled runs, of {usd(data['total_cost'])}."
+                f"cancelled runs, of {usd(data['total_cost'])}.",
+                coverage(data["unpriced_calls"]),
             ),
             "recommendations": [
                 "Let runs fail before their dear steps: check inputs and services first.",
@@ -293,10 +304,11 @@ def _cost_optimization(insight: Mapping[str, Any]) -> dict[str, Any]:
             ],
         }
     return {
-        "title": f"{data['model']} takes {share} of the cost",
-        "description": (
+        "title": f"{data['model']} takes {share} of the {cost}",
+        "description": _sentences(
             f"{data['model']} cost {usd(data['model_cost'])} of {usd(data['total_cost'])} in {days} days: what is "
-            "saved there counts."
+            "saved there counts.",
+            coverage(data["unpriced_calls"]),
         ),
         "recommendations": [
             "Try a smaller model on the simple part of its work.",
@@ -324,29 +336,42 @@ def _usage_pattern(insight: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cause(insight: Mapping[str, Any]) -> str:
-    """What the change comes from, in a sentence; nothing where that may be chance."""
+    """What the change comes from, in a sentence; nothing where that may be chance or went the other way."""
     explanation = insight.get("explanation")
-    first = explanation["causes"][0] if explanation else None
-    if first is None or first["score"] < SURE_SCORE:
+    if not explanation:
+        return ""
+    first = explanation["causes"][0]
+    before, after = (first.get(f"{name}_usd", first.get(name)) for name in ("previous", "current"))
+    if (after > before) is (insight["type"] == "performance_improvement"):
         return ""
     named = {name: value for name, value in first["dims"].items() if insight["data"]["scope"].get(name) != value}
+    effect = _effect(first.get("effects", {}))
     if not named:
+        is_worth_it = insight["data"]["metric"] == "cost" and len(first["effects"]) > 1
+        return f"{effect[0].upper()}{effect[1:]}." if is_worth_it else ""
+    if first["score"] < SURE_SCORE:
         return ""
     where = " with ".join(f"{_NAMES_OF_DIMENSIONS[name]} {value}" for name, value in named.items())
     share = "all" if first["explained"] >= 0.995 else percent(100 * first["explained"])
-    return _sentences(f"It comes from {where} ({share} of the change).", _effects(first.get("effects", {})))
+    return _sentences(f"It comes from {where} ({share} of the change).", f"There {effect}." if effect else "")
 
 
-def _effects(effects: Mapping[str, float]) -> str:
+def _effect(effects: Mapping[str, float]) -> str:
+    """The largest of them; calls without tokens have no price of a token, and exactly no effect of size."""
     name = max(effects, key=lambda name: abs(effects[name]), default=None)
-    return "" if name is None else f"There {_NAMES_OF_EFFECTS[name]} ({signed_usd(effects[name])})."
+    if name is None:
+        return ""
+    has_tokens = name != "price" or effects["size"] != 0
+    said = _NAMES_OF_EFFECTS[name] if has_tokens else "the cost of a run counts most"
+    return f"{said} ({signed_usd(effects[name])})"
 
 
 def _model_recommendation(insight: Mapping[str, Any]) -> dict[str, Any]:
     data = insight["data"]
-    sizes = ", ".join(size or "unsized" for size in data["input_categories"])
+    sizes = ", ".join(size or "unsized" for size in sorted(data["input_categories"], key=(*_SIZES, None).index))
     return {
-        "title": f"{data['candidate_model']} would do {_of(insight)}for {usd(data['potential_savings'])} less a month",
+        "title": f"{data['candidate_model']} would do {sizes} inputs {_of(insight)}for "
+        f"{usd(data['potential_savings'])} less a month",
         "description": (
             f"{data['current_model']} cost {usd(data['current_cost'])} for {sizes} inputs {_of(insight)}in the last "
             f"{data['evidence_days']} days. {data['candidate_model']}, which did some of this work too, takes about "
@@ -413,7 +438,8 @@ def _hours_astray(insight: Mapping[str, Any]) -> dict[str, Any]:
     is_more = metric not in ("runs", "tokens") or data["current"] >= data["previous"]  # of the others only more is told
     came, expected = (_amount(metric, data[name]) for name in ("current", "previous"))
     verb = "were" if metric in ("runs", "tokens") and round(data["previous"]) != 1 else "was"
-    span = f"{insight['period_start']:%Y-%m-%d %H:%M} to {insight['period_end']:%H:%M} UTC"
+    start, end = insight["period_start"], insight["period_end"]
+    span = f"{start:%Y-%m-%d %H:%M} to {end:{'%H:%M' if start.date() == end.date() else '%Y-%m-%d %H:%M'}} UTC"
     return {
         "title": f"{_ASTRAY[metric]} {_of_scope(data['scope'])}unusually {'high' if is_more else 'low'} for "
         f"{count(hours, 'hour')}",

@@ -2,7 +2,7 @@
 -- runs that it is worth: amounts over what the variance of a leaf adds to its sum, which is 2.2 of its runs (they differ
 -- among themselves) and, however many they are, some six percent of the sum (leaves drift).
 -- Grain: the dimensions that are not `any_...`.
--- Inputs: cause_leaves. Parameters: $org, $pipeline (NULL: every pipeline), $scale (what the earlier amounts are
+-- Inputs: cause_leaves. Parameters: $org, $pipeline, $model (NULL: every one), $scale (what the earlier amounts are
 --   multiplied by, to be compared with the later ones).
 -- Sums are of decimals, so that the order of the rows cannot change the last digit.
 -- engine: portable
@@ -16,6 +16,7 @@ WITH leaves AS (
     WHERE
         l.org_id = $org
         AND (CAST($pipeline AS VARCHAR) IS NULL OR l.pipeline_id = $pipeline)
+        AND (CAST($model AS VARCHAR) IS NULL OR l.model = $model)
         AND previous + current > 0
 ),
 

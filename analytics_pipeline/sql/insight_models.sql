@@ -1,4 +1,4 @@
--- Calls and known cost of each model in a period.
+-- Calls of each model in a period, their known cost and how many of them have none.
 -- Grain: org_id, provider, model.
 -- Inputs: calls. Parameters: $starts_at, $ends_at (UTC instants, half-open), $org (NULL: every org).
 -- engine: portable
@@ -7,6 +7,7 @@ SELECT
     c.provider,
     c.model,
     count(CASE WHEN c.kind IN ('llm', 'embedding', 'retrieval') THEN 1 END) AS calls,
+    count(CASE WHEN c.cost_source = 'unpriced' THEN 1 END) AS unpriced_calls,
     sum(c.cost_usd) AS cost_usd
 FROM calls AS c
 WHERE

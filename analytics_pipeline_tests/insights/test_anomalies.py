@@ -75,6 +75,14 @@ def test_only_the_clearest_scope_of_the_same_hours_is_told() -> None:
     assert [one["data"]["scope"] for one in elsewhere] == [{"pipeline_id": "p"}, {"pipeline_id": "q"}, {}]
 
 
+def test_of_equals_the_one_is_told_that_says_most() -> None:
+    alike = [hour(-9, scope_kind="model", scope="m"), hour(-9), hour(-9, scope_kind="pipeline", scope="p")]
+    (found,) = anomalies.incidents(alike)
+    assert found["data"]["scope"] == {"pipeline_id": "p"}
+    (found,) = anomalies.incidents(alike[:2])
+    assert found["data"]["scope"] == {}
+
+
 @pytest.mark.parametrize(
     ("metric", "rows", "before", "after"),
     [

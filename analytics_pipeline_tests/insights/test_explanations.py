@@ -150,3 +150,18 @@ def test_unknown_dimensions_name_nothing(connection: duckdb.DuckDBPyConnection) 
     connection.execute("UPDATE calls SET model = NULL, provider = NULL, agent_id = NULL, project = NULL")
     found = explain(connection, "cost", {})
     assert all(value is not None for cause in found["causes"] for value in cause["dims"].values())
+
+
+def test_of_a_model_only_its_own_calls_are_looked_at(connection: duckdb.DuckDBPyConnection) -> None:
+    calls(connection, {("p", "small"): 9.0, ("q", "large"): 3.0})
+    found = explain(connection, "cost", {"model": "large"})
+    first = found["causes"][0]
+    assert first["dims"] == {"pipeline_id": "q", "model": "large"}
+    assert first["explained"] == pytest.approx(1.0)
+    assert all(cause["dims"]["model"] == "large" for cause in found["causes"])
+
+
+def test_failures_of_a_model_are_not_explained(connection: duckdb.DuckDBPyConnection) -> None:
+    run = {"org_id": "default", "pipeline_id": "p", "status": "failed", "error_type": "timeout"}
+    add(connection, "runs", [run | {"run_id": f"r{i}", "started_at": END - timedelta(hours=i + 1)} for i in range(9)])
+    assert Explainer(connection, PERIODS).explain("default", "failed", {"model": "small"}) is None

@@ -43,6 +43,7 @@ def add_runs(connection: duckdb.DuckDBPyConnection, day: float, number: int = 20
         "duration_ms": 1000.0,
         "error_type": None,
         "started_at": (NOW - timedelta(days=day)).replace(tzinfo=None),
+        "day": (NOW - timedelta(days=day)).date(),
     } | values
     columns = ", ".join(row)
     held = connection.execute("SELECT COUNT(*) FROM runs").fetchall()[0][0]
@@ -152,3 +153,20 @@ def test_orgs_do_not_mix(connection: duckdb.DuckDBPyConnection) -> None:
 
 def test_no_runs_no_findings(connection: duckdb.DuckDBPyConnection) -> None:
     assert make(connection) == {"found": 0, "open": 0, "acknowledged": 0, "resolved": 0}
+
+
+def test_cancelled_runs_make_no_long_tail(connection: duckdb.DuckDBPyConnection) -> None:
+    add_runs(connection, 3, number=40, duration_ms=60_000.0)
+    add_runs(connection, 3, number=60, duration_ms=2.0, status="cancelled")
+    make(connection)
+    assert "anomaly" not in {key[1] for key in rows(connection)}
+
+
+def test_one_day_of_work_is_no_habit(connection: duckdb.DuckDBPyConnection) -> None:
+    add_runs(connection, 3, number=150)
+    make(connection)
+    assert not rows(connection)
+    for day in range(4, 10):
+        add_runs(connection, day)
+    make(connection, NOW + timedelta(hours=1))
+    assert {key[1] for key in rows(connection)} == {"usage_pattern"}

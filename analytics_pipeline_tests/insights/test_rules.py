@@ -127,7 +127,7 @@ def test_speed_counts_free_of_size(adjusted: float, kind: str | None) -> None:
         assert (data["previous_avg_ms"], data["current_avg_ms"]) == (1000.0, 1400.0)
         assert (data["change_percent"], data["adjusted_change_percent"]) == pytest.approx((40, 100 * adjusted))
         assert data["since"] == "2026-03-31"
-        assert "By the plain means that is +40%" in insight["description"]
+        assert "which other work and a few long runs move too, that is +40%" in insight["description"]
     assert found(figures(), slow, verdicts={"duration": verdict(adjusted=adjusted, q=0.2)}) == {}
 
 

@@ -95,12 +95,13 @@ def test_a_tool_that_always_fails_now_and_then_is_told_of_only_beyond_chance(
     assert bool(standing.degrading_tools([row], WEEK)) is is_told
 
 
-def model(name: str | None, cost: str | None, calls: int = 10) -> dict[str, Any]:
+def model(name: str | None, cost: str | None, calls: int = 10, unpriced_calls: int = 0) -> dict[str, Any]:
     return {
         "org_id": "default",
         "provider": "acme",
         "model": name,
         "calls": calls,
+        "unpriced_calls": unpriced_calls,
         "cost_usd": None if cost is None else Decimal(cost),
     }
 
@@ -117,6 +118,13 @@ def test_no_concentration_without_known_cost_calls_or_name(rows: list[dict[str, 
     assert standing.concentration(rows, WEEK) == []
 
 
+def test_what_one_model_takes_is_a_share_of_the_known_cost() -> None:
+    (found,) = standing.concentration([model("large", "9"), model("other", None, unpriced_calls=4)], WEEK)
+    assert found["title"] == "large takes 100% of the known cost"
+    assert found["description"].endswith("4 calls without a known price are not in it.")
+    assert found["data"]["unpriced_calls"] == 4
+
+
 @pytest.mark.parametrize(("failed", "is_found"), [("0.49", False), ("0.50", True)])
 def test_waste_of_failed_and_cancelled_runs(failed: str, is_found: bool) -> None:
     current = rules.Figures(
@@ -130,7 +138,7 @@ def test_waste_of_failed_and_cancelled_runs(failed: str, is_found: bool) -> None
 
 def test_habits() -> None:
     hours = [
-        {"org_id": "default", "pipeline_id": pipeline, "hour": hour, "runs": runs}
+        {"org_id": "default", "pipeline_id": pipeline, "hour": hour, "runs": runs, "days": 7}
         for pipeline, hour, runs in (("a", 9, 50), ("a", 10, 40), ("b", 14, 20), (None, 3, 5))
     ]
     (found,) = standing.habits(hours, [model("m", "1", calls=30), model(None, None, calls=10)], WEEK)
@@ -139,4 +147,4 @@ def test_habits() -> None:
     assert [entry["name"] for entry in found["data"]["busiest_pipelines"]] == ["a", "b", "unknown"]
     assert found["data"]["preferred_models"][0] == {"name": "m", "count": 30, "share": 0.75}
     assert standing.habits(hours[:1], [], WEEK) == []
-    assert standing.habits(hours, [], rules.Window(6, END - timedelta(days=6), END)) == []
+    assert standing.habits([row | {"days": 6} for row in hours], [], WEEK) == []
