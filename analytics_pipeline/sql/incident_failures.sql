@@ -1,7 +1,7 @@
 -- The finished runs of each hour, how many failed and how many were to be expected: each run fails as often as those of
 -- its pipeline did in the 30 days before its day, drawn towards the org's rate as if that were 5 runs more, and the org's
--- towards one in twenty as if that were 20 more: where nothing failed yet, a failure is no wonder. A run's model is that
--- of its session.
+-- towards one in twenty as if that were 20 more: where nothing failed yet, a failure is no wonder. `known_by` is how many
+-- failures these rates are as good as known from: few, where the logs are young. A run's model is that of its session.
 -- Grain: hour, org_id, scope_kind, scope.
 -- Inputs: runs, incident_sessions, span_days, window_days (30 days).
 -- Parameters: $first, $first_member, $last_member, $known_until.
@@ -41,7 +41,8 @@ placed AS (
         CASE WHEN r.status = 'failed' THEN 1 ELSE 0 END AS failed,
         CAST(
             round(1000000 * (coalesce(p.failed, 0) + 5 * o.rate) / (coalesce(p.runs, 0) + 5)) AS BIGINT
-        ) AS millionths
+        ) AS millionths,
+        coalesce(p.runs, 0) + 5 AS past_runs
     FROM runs AS r
     INNER JOIN orgs AS o ON o.day = r.day AND o.org_id = r.org_id
     LEFT JOIN pipelines AS p ON p.day = r.day AND p.org_id = r.org_id AND p.pipeline_id IS NOT DISTINCT FROM r.pipeline_id
@@ -51,11 +52,27 @@ placed AS (
 ),
 
 scopes AS (
-    SELECT hour, org_id, 'org' AS scope_kind, org_id AS scope, failed, millionths FROM placed
+    SELECT *, 'org' AS scope_kind, org_id AS scope FROM placed
     UNION ALL
-    SELECT hour, org_id, 'pipeline', pipeline_id, failed, millionths FROM placed WHERE pipeline_id IS NOT NULL
+    SELECT *, 'pipeline', pipeline_id FROM placed WHERE pipeline_id IS NOT NULL
     UNION ALL
-    SELECT hour, org_id, 'model', model, failed, millionths FROM placed WHERE model IS NOT NULL
+    SELECT *, 'model', model FROM placed WHERE model IS NOT NULL
+),
+
+-- the rate of a pipeline is a gamma variable: of so many runs at once the expected number has so much variance
+parts AS (
+    SELECT
+        hour,
+        org_id,
+        scope_kind,
+        scope,
+        count(*) AS events,
+        sum(failed) AS failed,
+        sum(millionths) AS millionths,
+        sum(millionths * (1000000 - millionths)) AS spread,
+        CAST(sum(millionths) AS DECIMAL(38, 0)) * count(*) / min(past_runs) AS doubt
+    FROM scopes
+    GROUP BY hour, org_id, scope_kind, scope, pipeline_id
 ),
 
 hours AS (
@@ -64,20 +81,24 @@ hours AS (
         org_id,
         scope_kind,
         scope,
-        count(*) AS events,
+        CAST(sum(events) AS BIGINT) AS events,
         sum(failed) AS failed,
         CAST(sum(millionths) AS DOUBLE) / 1e6 AS usual,
-        CAST(sum(millionths * (1000000 - millionths)) AS DOUBLE) / 1e12 AS variance
-    FROM scopes
+        CAST(sum(spread) AS DOUBLE) / 1e12 AS dice,
+        CAST(sum(CAST(round(doubt) AS DECIMAL(38, 0))) AS DOUBLE) / 1e6 AS doubt
+    FROM parts
     GROUP BY hour, org_id, scope_kind, scope
 ),
 
 together AS (
     SELECT
         *,
+        dice + doubt AS variance,
+        usual * usual / doubt AS known_by,
         CAST(sum(events) OVER three AS BIGINT) AS events_of_three,
         sum(failed) OVER three AS failed_of_three,
-        sum(usual) OVER three AS usual_of_three
+        sum(usual) OVER three AS usual_of_three,
+        (sum(usual) OVER three / sum(sqrt(doubt)) OVER three) ** 2 AS known_by_of_three
     FROM hours
     WINDOW three AS (
         PARTITION BY org_id, scope_kind, scope ORDER BY hour RANGE BETWEEN INTERVAL 2 HOUR PRECEDING AND CURRENT ROW

@@ -38,25 +38,30 @@ _LEVEL_RUNS = 10.0
 """Runs by which the level of the last day is drawn to that of the weeks before."""
 
 
-def poisson_z(count: ArrayLike, expected: ArrayLike) -> Floats:
-    """The standard normal score as rare as so many events or more, by the mid-p of a Poisson distribution.
+def count_z(count: ArrayLike, expected: ArrayLike, shape: ArrayLike) -> Floats:
+    """The standard normal score as rare as a count, where what is expected is known no better than the past tells it.
 
-    Mid-p (Lancaster 1961) counts half of what is exactly as many: without it few events never are as rare as they are.
+    By the mid-p (Lancaster 1961) of a negative binomial distribution: a Poisson one whose mean is a gamma variable.
+    Mid-p counts half of what is exactly as many: without it few events never are as rare as they are.
 
     Args:
         count: Events, >= 0, shape (n,).
         expected: Their mean, >= 0, shape (n,).
+        shape: Of the gamma distribution, > 0, shape (n,): the number of events that the mean was told from.
 
     Returns:
-        Scores up to 38, shape (n,); 0 where nothing was expected and nothing came.
+        Scores between -38 and 38, negative for fewer, shape (n,); 0 where nothing was expected and nothing came.
     """
     import numpy as np
-    from scipy.special import gammaln, ndtri, pdtrc, xlogy
+    from scipy.special import betainc, ndtri
 
-    k, mean = np.asarray(count, dtype=float), np.asarray(expected, dtype=float)
-    p = pdtrc(k, mean) + 0.5 * np.exp(xlogy(k, mean) - mean - gammaln(k + 1))
-    z: Floats = -ndtri(np.clip(p, _LEAST_P, 1 - 1e-16))
-    return z
+    k, mean, events = np.broadcast_arrays(*(np.asarray(values, dtype=float) for values in (count, expected, shape)))
+    share, rest = mean / (mean + events), events / (mean + events)
+    some, one_less = k > 0, np.maximum(k, 1)
+    more = (betainc(k + 1, events, share) + np.where(some, betainc(one_less, events, share), 1.0)) / 2
+    fewer = (betainc(events, k + 1, rest) + np.where(some, betainc(events, one_less, rest), 0.0)) / 2
+    z: Floats = np.where(more < fewer, -1, 1) * ndtri(np.maximum(np.fmin(more, fewer), _LEAST_P))
+    return np.where(np.isfinite(k) & (k >= 0), z, np.nan)
 
 
 def binomial_z(failed: ArrayLike, expected: ArrayLike, variance: ArrayLike) -> Floats:
@@ -119,7 +124,7 @@ def weekly_scores(counts: ArrayLike, hours: int = 1) -> tuple[Floats, Floats]:
     values = np.asarray(counts, dtype=float)
     came = _together(values, hours)
     weeks = [_together(_of_week(values, back), hours) for back in (1, 2)]
-    one, other = (_negative_binomial_z(came, expected) for expected in weeks)
+    one, other = (_z_of_week(came, expected) for expected in weeks)
     nearer = np.where(np.abs(one) < np.abs(other), one, other)
     z = np.where(one * other > 0, nearer, 0.0)
     has_begun = pd.Series(values).shift(2 * _WEEK).rolling(_WEEK, min_periods=1).sum().to_numpy() > 0
@@ -150,16 +155,10 @@ def _of_week(counts: Floats, back: int) -> Floats:
     return np.asarray(np.nan_to_num((usual * level / level.shift(back * _WEEK)).to_numpy()))
 
 
-def _negative_binomial_z(counts: Floats, expected: Floats) -> Floats:
+def _z_of_week(counts: Floats, expected: Floats) -> Floats:
+    """The score of counts by what one week expects, which was told from the counts of three hours."""
     import numpy as np
-    from scipy.special import betainc, ndtri
 
     unit = np.maximum(expected / _MANY_RUNS, 1.0)  # many runs are no surer than so few: people and batches are no dice
-    counts, expected = counts / unit, expected / unit
-    shape, share = 3 * expected + 0.5, 0.25  # Jeffreys' prior and the counts of three hours
-    some = counts > 0
-    one_less = np.maximum(counts, 1)
-    more = (betainc(counts + 1, shape, share) + np.where(some, betainc(one_less, shape, share), 1.0)) / 2
-    fewer = (betainc(shape, counts + 1, 1 - share) + np.where(some, betainc(shape, one_less, 1 - share), 0.0)) / 2
-    z: Floats = np.where(more < fewer, -1, 1) * ndtri(np.maximum(np.minimum(more, fewer), _LEAST_P))
-    return z
+    events = 3 * expected / unit + 0.5  # Jeffreys' prior
+    return count_z(counts / unit, events / 3, events)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from analytics_pipeline import engine
 from analytics_pipeline.partitions import HISTORY_DAYS, Clock, Span
 from analytics_pipeline.statistics.anomalies import LINE, MEMORY, WINDOW, alerts, count_scores
-from analytics_pipeline.statistics.incidents import WEEKLY_MEMORY, among, binomial_z, poisson_z, weekly_scores
+from analytics_pipeline.statistics.incidents import WEEKLY_MEMORY, among, binomial_z, count_z, weekly_scores
 from analytics_pipeline.transforms.windows import cut, keep_span_days, keep_window_days
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def _of_failures(connection: duckdb.DuckDBPyConnection, span: Span, clock: Clock
     )
     looks = _looks(found)
     many = binomial_z(*(_column(found, name) for name in ("failed", "usual", "variance")))
-    few = poisson_z(_column(found, "failed"), _column(found, "usual"))
-    few_of_three = poisson_z(_column(found, "failed_of_three"), _column(found, "usual_of_three"))
+    few = count_z(*(_column(found, name) for name in ("failed", "usual", "known_by")))
+    few_of_three = count_z(*(_column(found, f"{name}_of_three") for name in ("failed", "usual", "known_by")))
     for i, row in enumerate(found):
         z, hours = (many[i], 1) if row["usual"] >= _FEW else max((few[i], 1), (few_of_three[i], 3))
         if z <= (WARNING_Z if row["usual"] >= _FEW else _FEW_Z):

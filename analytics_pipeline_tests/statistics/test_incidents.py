@@ -4,21 +4,31 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm, poisson
+from scipy.stats import nbinom, norm, poisson
 
-from analytics_pipeline.statistics.incidents import WEEKLY_MEMORY, among, binomial_z, poisson_z, weekly_scores
+from analytics_pipeline.statistics.incidents import WEEKLY_MEMORY, among, binomial_z, count_z, weekly_scores
+
+MANY = 1e7
+"""Events that leave no doubt of a mean."""
 
 
-@given(st.integers(0, 200), st.floats(0, 100))
-def test_poisson_scores_are_finite_and_grow_with_the_count(count: int, expected: float) -> None:
-    low, high = poisson_z([count, count + 1], expected)
+@given(st.integers(0, 200), st.floats(0, 100), st.floats(0.01, MANY))
+def test_scores_of_counts_are_finite_and_grow_with_the_count(count: int, expected: float, shape: float) -> None:
+    low, high = count_z([count, count + 1], expected, shape)
     assert -38 < low <= high < 38
 
 
-def test_poisson_scores_count_half_of_what_is_exactly_as_many() -> None:
+def test_scores_of_counts_count_half_of_what_is_exactly_as_many() -> None:
     p = poisson.sf(3, 1.5) + 0.5 * poisson.pmf(3, 1.5)
-    assert poisson_z([3], [1.5]) == pytest.approx(norm.isf(p))
-    assert poisson_z([0], [0.0]) == pytest.approx([0.0], abs=1e-9)
+    assert count_z([3], [1.5], [MANY]) == pytest.approx(norm.isf(p), abs=1e-5)
+    p = nbinom.sf(3, 2, 2 / 3.5) + 0.5 * nbinom.pmf(3, 2, 2 / 3.5)
+    assert count_z([3], [1.5], [2]) == pytest.approx(norm.isf(p))
+    assert count_z([0], [0.0], [1.0]) == pytest.approx([0.0], abs=1e-9)
+
+
+def test_a_mean_told_from_little_makes_nothing_rare() -> None:
+    known, young = count_z([6, 6], [0.3, 0.3], [60, 0.5])
+    assert known > 4.5 > 3.5 > young
 
 
 def test_binomial_scores() -> None:
@@ -81,4 +91,4 @@ def test_a_busy_office_falling_silent_is_as_rare_as_it_is() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -5.0])
 def test_what_is_no_count_has_no_score(bad: float) -> None:
-    assert np.isnan(poisson_z([bad, 3.0], [1.0, 1.0])).tolist() == [True, False]
+    assert np.isnan(count_z([bad, 3.0], [1.0, 1.0], [1.0, 1.0])).tolist() == [True, False]
