@@ -90,10 +90,10 @@ def test_a_week_without_earlier_ones_is_not_tested(tables: Tables) -> None:
 def test_what_is_new_and_what_is_gone_changed(tables: Tables) -> None:
     fill(tables)
     for day in range(7):
-        new, gone = (START - timedelta(days=back, hours=1) for back in (day, day + 7))
+        began, ended = (START - timedelta(days=back, hours=1) for back in (day, day + 7))
         for week in range(4):
-            tables.run((gone - timedelta(weeks=week)).isoformat(), pipeline_id="gone", cost_usd=Decimal(1))
-        tables.run(new.isoformat(), pipeline_id="new", cost_usd=Decimal(1))
+            tables.run((ended - timedelta(weeks=week)).isoformat(), pipeline_id="gone", cost_usd=Decimal(1))
+        tables.run(began.isoformat(), pipeline_id="new", cost_usd=Decimal(1))
     make(tables)
     new, gone = trend(tables, "cost", "new"), trend(tables, "cost", "gone")
     assert (new["previous_value"], new["current_value"], new["direction"], new["change_percent"]) == (0, 7, "up", None)
