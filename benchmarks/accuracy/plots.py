@@ -372,12 +372,12 @@ def incidents_picture() -> str:
     shown = range(first, last)
     told = [hour for _, hour, *_ in runs_astray(runs, 1) if hour in shown]
     above, below = (
-        Axes((first, last), y, top=top, bottom=end) for y, top, end in (((0, 600), TOP, 222), ((-8, 8), 250, 356))
+        Axes((first, last), y, top=top, bottom=end) for y, top, end in (((0, 600), TOP, 222), ((-8, 12), 250, 356))
     )
     days = {float(hour): f"{hours.index[hour]:%b %-d}" for hour in range(first, last + 1, 72)}
     parts = [
         *above.frame(dict.fromkeys(days, ""), {y: str(y) for y in (0, 200, 400, 600)}, "", "runs in the hour"),
-        *below.frame(days, {y: str(y) for y in (-8, -4, 0, 4, 8)}, "2014 to 2015", "score"),
+        *below.frame(days, {y: str(y) for y in (-8, -4, 0, 4, 8, 12)}, "2014 to 2015", "score"),
         _line(above.points((hour, expected[hour]) for hour in shown), BLUE),
         _line(above.points((hour, runs[hour]) for hour in shown), GREY),
         _line(below.points((hour, scores[hour]) for hour in shown), GREY),
