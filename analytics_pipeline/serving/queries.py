@@ -135,9 +135,9 @@ class Queries:
         bounds = _bounds(org_id, window)
         day: engine.Parameters = {"org": org_id, "day": clock.today, "days": days}
         with self.published.read() as cursor:
-            findings, recent = (
-                self._findings(cursor, clock, org_id, length, include_recommendations) for length in (days, RECENT_DAYS)
-            )
+            findings = self._findings(cursor, clock, org_id, days, include_recommendations)
+            is_long = days > RECENT_DAYS
+            recent = self._findings(cursor, clock, org_id, RECENT_DAYS, include_recommendations) if is_long else []
             runs = [_total(rows) for rows in _by_period(engine.rows(cursor, "serve_runs", **bounds))]
             call_rows = _by_period(engine.rows(cursor, "serve_calls", **bounds))
             buckets = {row["bucket"]: row["counted"] for row in engine.rows(cursor, "serve_run_buckets", **bounds)}
@@ -161,7 +161,7 @@ class Queries:
             "period_end": _text(window.end),
             "is_comparable": window.is_comparable(first_hour),
             "insights": findings,
-            "recent_insights": recent if days > RECENT_DAYS else [],
+            "recent_insights": recent,
             **_trends(runs, calls, tested),
             "coverage": {
                 "known_cost": _money(calls[1]["cost_usd"], calls[1]["calls"]),
