@@ -158,8 +158,14 @@ def _scale(data: Mapping[str, Any]) -> float:
     """What the earlier period's amounts are multiplied by: 1 for a total, the ratio of the runs for what is by run."""
     if data["metric"] == "cost":
         return 1.0
-    before, after = data["previous_runs"], data["total_runs"] if "total_runs" in data else data["current_runs"]
-    return after / before if before else 1.0
+    before = data["previous_runs"]
+    return _current_runs(data) / before if before else 1.0
+
+
+def _current_runs(data: Mapping[str, Any]) -> int:
+    """Those of the later period that the finding speaks of: of failures, the finished ones."""
+    runs: int = data["total_runs"] if "total_runs" in data else data["current_runs"]
+    return runs
 
 
 def _told_once(found: list[rules.Insight]) -> list[rules.Insight]:
@@ -178,8 +184,7 @@ def _told_once(found: list[rules.Insight]) -> list[rules.Insight]:
 def _figures(insight: rules.Insight) -> tuple[Any, ...]:
     """The same for an org and for the only pipeline that it has."""
     data = insight["data"]
-    runs = data["total_runs"] if "total_runs" in data else data["current_runs"]
-    return insight["org_id"], insight["type"], data["metric"], runs, data["previous"], data["current"]
+    return insight["org_id"], insight["type"], data["metric"], _current_runs(data), data["previous"], data["current"]
 
 
 def _only_pipeline(insight: rules.Insight) -> str | None:
@@ -230,9 +235,7 @@ def _keep_resolutions(connection: duckdb.DuckDBPyConnection, rows: list[rules.In
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, name: str, parameters: engine.Parameters) -> list[dict[str, Any]]:
-    result = engine.query(connection, f"insight_{name}", **parameters)
-    columns = [column[0] for column in result.description]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+    return engine.rows(connection, f"insight_{name}", **parameters)
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -69,7 +69,7 @@ class Explainer:
             return None
         self._keep_leaves(metric)
         of_scope = {"pipeline": scope.get("pipeline_id"), "model": scope.get("model")}
-        rows = self._rows("cause_cells", org=org_id, **of_scope, scale=scale)
+        rows = engine.rows(self.connection, "cause_cells", org=org_id, **of_scope, scale=scale)
         whole, cells = _cells(rows)
         if whole is None:
             return None
@@ -104,18 +104,13 @@ class Explainer:
 
     def _spending(self, org_id: str, dims: Mapping[str, str | None], scale: float) -> tuple[Spending, Spending]:
         cell = {"called" if name == "name" else name: dims.get(name) for name in DIMENSIONS}
-        found = self._rows("cause_spending", org=org_id, **vars(self.periods), **cell)
+        found = engine.rows(self.connection, "cause_spending", org=org_id, **vars(self.periods), **cell)
         rows = {row["is_current"]: row for row in found}
         spent = []
         for is_current, factor in ((0, scale), (1, 1.0)):
             row = rows.get(is_current, {"runs": 0, "tokens": 0, "cost": 0.0})
             spent.append(Spending(factor * row["runs"], factor * row["tokens"], factor * row["cost"]))
         return spent[0], spent[1]
-
-    def _rows(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        result = engine.query(self.connection, name, **parameters)
-        columns = [column[0] for column in result.description]
-        return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
 def _cells(rows: list[dict[str, Any]]) -> tuple[Cell | None, list[Cell]]:

@@ -1,7 +1,8 @@
-"""Hours at which a count runs off its past: runs and tokens an hour.
+"""Hours at which an amount runs off its past: tokens an hour.
 
 Belongs here: a series of hourly amounts in, a score an hour out. Each score knows the `MEMORY` hours before it and no
-more. Does not belong here: cost, duration and errors, whose sessions are scored one by one (baselines.py).
+more. Does not belong here: runs, which are counted (incidents.py), and cost, duration and errors, whose sessions are
+scored one by one (baselines.py).
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import duckdb
     import numpy as np
 
-WARNING_Z, CRITICAL_Z = 3.0, 4.0
-"""Scores beyond which an hour is kept, and beyond which it is grave."""
+WARNING_Z = 3.0
+"""Score beyond which an hour is kept."""
 
 USUAL_DAYS, STRAYED_DAYS = 7, 14
 """Days before one that say what is usual, and how far sums stray; stale.py knows how far a session bears by them."""
