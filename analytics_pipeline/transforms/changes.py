@@ -70,6 +70,8 @@ def compare(
 ) -> dict[int, dict[Key, Comparison]]:
     """By period, the test of every metric of every scope that can be tested: its window against the one before.
 
+    Keeps `run_verdicts` of all days that it reads.
+
     Args:
         connection: Where `runs`, `calls` and `qa_results` are; temporary tables are made.
         clock: Now; what started later is not known.
@@ -95,6 +97,8 @@ def compare(
     }
     kinds = ("run", "model") if models else ("run",)
     orgs: Days = {}
+    verdicts_of = {"starts_at": parameters["starts_at"], "ends_at": parameters["known_until"]}
+    engine.make(connection, "run_verdicts", "run_verdicts", **verdicts_of)
     for kind in kinds:
         if kind == "model":
             engine.make(connection, "change_calls", "change_calls", **parameters)

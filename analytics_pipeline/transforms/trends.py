@@ -33,15 +33,12 @@ def make_trends(connection: duckdb.DuckDBPyConnection, clock: Clock, *, signific
     """
     written = 0
     found = changes.compare(connection, clock, TREND_PERIODS)
-    oldest, ends_at = clock.window(2 * max(TREND_PERIODS))
-    known_until = min(ends_at, clock.naive)
-    engine.make(connection, "run_verdicts", "run_verdicts", starts_at=oldest, ends_at=known_until)
     for period in TREND_PERIODS:
-        current_from, _ = clock.window(period)
+        current_from, ends_at = clock.window(period)
         bounds = {
             "previous_from": current_from - timedelta(days=period),
             "current_from": current_from,
-            "known_until": known_until,
+            "known_until": min(ends_at, clock.naive),
         }
         engine.make(connection, "trend_runs", "trend_runs", **bounds)
         engine.make(connection, "trend_models", "trend_models", **bounds)
